@@ -1,0 +1,1 @@
+"""Statistics, probes and pictures, from Parquet alone."""

@@ -1,0 +1,120 @@
+"""`vae-batch draw-faces`: a data set of faces whose attributes are known."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import click
+
+EVERY_S = 5.0
+
+
+def _width_height(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT in pixels, such as 178x218")
+    return int(match[1]), int(match[2])
+
+
+@click.command("draw-faces")
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option("--count", type=click.IntRange(min=1), required=True, help="How many faces.")
+@click.option(
+    "--format",
+    type=click.Choice(["tar", "folder"]),
+    default="tar",
+    show_default=True,
+    help="Tar shards (WebDataset convention) or subfolders.",
+)
+@click.option(
+    "--shard-size",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Faces in a tar or subfolder.",
+)
+@click.option(
+    "--size",
+    metavar="WxH",
+    callback=_width_height,
+    default="178x218",
+    show_default=True,
+    help="Width and height in pixels.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other faces.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+def command(
+    out: str,
+    count: int,
+    format: Literal["tar", "folder"],
+    shard_size: int,
+    size: tuple[int, int],
+    seed: int,
+    workers: int | None,
+) -> None:
+    """Draw a data set of faces whose attributes are known.
+
+    Each picture has a JSON sidecar with smile, skin_tone, glasses, beard, hair_colour and hair_length, from
+    0 to 1; position, scale, background and light vary besides. A face depends on the seed and its number
+    alone.
+
+    \b
+    Example:
+      vae-batch draw-faces faces --count 4000
+    """
+    from vae_batch.errors import InterruptedJobError
+    from vae_batch.faces import write_faces
+
+    try:
+        with _progress(count) as on_progress:
+            drawn = write_faces(
+                out,
+                count,
+                format=format,
+                shard_size=shard_size,
+                size=size,
+                seed=seed,
+                workers=workers,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt:
+        raise InterruptedJobError(f"stopped; {out} is left empty: run the same command to draw again") from None
+    kind = "tars" if format == "tar" else "folders"
+    rate = drawn.faces / drawn.seconds
+    click.echo(
+        f"{drawn.faces:,} faces in {drawn.shards:,} {kind}, {drawn.bytes / 1e6:,.1f} MB, "
+        f"{drawn.seconds:.1f} s ({rate:,.0f} faces/s). Next: vae-batch train {shlex.quote(out)} --out MODEL"
+    )
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, else a line every few seconds; gives what to call with the faces drawn so far."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines(count)
+        return
+    columns = (TextColumn("drawing faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=count)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _plain_lines(count: int) -> Callable[[int], None]:
+    said = time.monotonic()
+
+    def say(done: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= EVERY_S:
+            said = time.monotonic()
+            click.echo(f"drew {done:,} of {count:,} faces", err=True)
+
+    return say

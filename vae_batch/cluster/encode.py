@@ -1,0 +1,293 @@
+"""The main job: plan, replicas, summary."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from vae_batch import storage
+from vae_batch.cluster import connect as connecting
+from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
+from vae_batch.cluster.report import Progress, Report, Silent, duration
+from vae_batch.cluster.resources import choose
+from vae_batch.cluster.signals import interruptible
+from vae_batch.errors import InterruptedJobError, OutputError, SpecError, TooManyRejectsError, VaeBatchError
+from vae_batch.latents.footer import read_footer
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.plan import Plan
+from vae_batch.latents.summary import Summary, remove_strays, summarise
+from vae_batch.models import module_sources
+from vae_batch.specs import EncodeSpec
+from vae_batch.types import Receipt, Reject
+from vae_batch.work.job import EncodeJob, Prepared, open_job, prepare
+
+EARLY_UNITS = 4
+"""So many finished units may show that most images are rejects."""
+
+PROGRESS_FILE_SECONDS = 5.0
+
+
+def encode(spec: EncodeSpec, report: Report | None = None, verbose: bool = False) -> Summary:
+    """Encode a collection: every unit to its part, exactly once; continues what is there.
+
+    Args:
+        spec: what to do.
+        report: takes the messages; None: silent.
+        verbose: let Ray's own log through.
+
+    Returns:
+        The totals of OUT; without those of units that `spec.units` left out.
+
+    Raises:
+        TooManyRejectsError: finished, with more rejects than `spec.max_reject_rate`.
+        InterruptedJobError: SIGINT or SIGTERM; running again goes on.
+        VaeBatchError: see `vae_batch.errors`; what was published stays.
+    """
+    report = report or Silent()
+    try:
+        with interruptible():
+            return _encode(prepare(spec), report, verbose)
+    except InterruptedJobError as error:
+        raise InterruptedJobError(_how_to_go_on(spec, str(error))) from None
+
+
+def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
+    spec, layout = prepared.spec, prepared.layout
+    for remark in prepared.remarks:
+        report.say(remark)
+    file, job = open_job(prepared)
+    plan = Plan(layout.plan)
+    wanted = spec.unit_range(len(plan))
+    if not wanted:
+        raise SpecError(f"units={spec.units!r} leaves nothing: the plan has the units 0 to {len(plan) - 1}")
+    done, strangers = layout.parts()
+    if strangers:
+        report.say(f"Note: {layout.data} holds what is no part: {', '.join(strangers[:5])}; see `verify`.")
+    todo = [u for u in wanted if u not in done]
+    finished = Summary.load(layout) if len(done) == len(plan) else None
+    if not todo and finished:
+        report.say(f"Already done: {_totals(finished)}. Nothing to do in {layout.out}.")
+        return _judge(finished, spec)
+    if done:
+        report.say(f"Going on: {len(done):,} of {len(plan):,} units are done, {len(todo):,} to do now.")
+    storage.sweep(layout.tmp)
+    run = _Run(file, job, plan, todo, report, prepared)
+    if todo:
+        with connecting.connect(spec.address, verbose) as cluster:
+            report.say(cluster.line())
+            run.work(cluster)
+    units = list(wanted) if len(done | set(todo)) < len(plan) else list(range(len(plan)))
+    summary = summarise(layout, file, units)
+    summary.run = run.account()
+    if summary.complete:
+        remove_strays(layout, units)
+        storage.sweep(layout.tmp)
+        summary.save(layout)
+    report.say(_ending(summary))
+    return _judge(summary, spec)
+
+
+class _Run:
+    """One run's way through its units."""
+
+    def __init__(
+        self, file: JobFile, job: EncodeJob, plan: Plan, todo: list[int], report: Report, prepared: Prepared
+    ) -> None:
+        self.file, self.job, self.plan, self.todo, self.report = file, job, plan, todo, report
+        self.spec = prepared.spec
+        self.layout = prepared.layout
+        total, exact = _total(file, plan, todo, prepared)
+        self.state = Progress(total, exact)
+        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.examples: list[Reject] = []
+        self.units_done = 0
+        self._begun = time.monotonic()
+        self._first_ready = 0.0
+        self._saved = 0.0
+        self._numerics = ""
+
+    def work(self, cluster: connecting.Cluster) -> None:
+        """Start replicas and run the units."""
+        spec = self.spec
+        size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)
+        self.state.replicas = size = min(size, len(self.todo))
+        self.report.say(_hiring(size, resources, self.job))
+        sources = module_sources(spec.model)
+        pool = Pool(
+            spawn=lambda: spawn(self.job, resources, sources),
+            size=size,
+            get_unit=self.plan.__getitem__,
+            on_result=self._receipt,
+            on_tick=self._tick,
+            on_ready=self._ready,
+        )
+        self._begun = time.monotonic()
+        try:
+            pool.run(self.todo)
+        finally:
+            self._tick(pool, last=True)
+
+    def _ready(self, info: ReplicaInfo) -> None:
+        if not self._first_ready:
+            self._first_ready = self.state.started = time.monotonic()
+            self._compare_numerics(info)
+
+    def _compare_numerics(self, info: ReplicaInfo) -> None:
+        done, _ = self.layout.parts()
+        if not done:
+            return
+        before = read_footer(self.layout.part(min(done))).numerics
+        if before != info.numerics:
+            self.report.say(
+                "Note: this run's batch size, device or library versions differ from those of the parts that are "
+                f"there, so values may differ by rounding.\n  there: {before}\n  now:   {info.numerics}"
+            )
+
+    def _receipt(self, unit: int, receipt: Receipt) -> None:
+        self.units_done += 1
+        self.counts.update(
+            seen=receipt.seen,
+            rows=receipt.rows,
+            rejects=receipt.rejects,
+            bytes_in=receipt.bytes_in,
+            bytes_out=receipt.bytes_out,
+        )
+        self.seconds.update(receipt.seconds)
+        self.examples = (self.examples + receipt.examples)[:3]
+        self._stop_early()
+
+    def _stop_early(self) -> None:
+        images = self.counts["rows"] + self.counts["rejects"]
+        hopeless = images and self.counts["rejects"] > images / 2 and self.spec.max_reject_rate < 0.5
+        if hopeless and self.units_done <= EARLY_UNITS and self.units_done < len(self.todo):
+            examples = "\n".join(f"  {r.id}: {r.stage}: {r.error}: {r.message}" for r in self.examples)
+            raise VaeBatchError(
+                f"stopped early: {self.counts['rejects']:,} of the first {images:,} images are rejects, such as\n"
+                f"{examples}\nTo go on all the same, give --max-reject-rate 1."
+            )
+
+    def _tick(self, pool: Pool, last: bool = False) -> None:
+        done, rejects = (0, 0) if last else pool.in_hand()
+        self.state.done = self.counts["seen"] + done
+        self.state.rejects = self.counts["rejects"] + rejects
+        self.state.alive = pool.alive
+        self.report.progress(self.state)
+        if last or time.monotonic() - self._saved > PROGRESS_FILE_SECONDS:
+            self._saved = time.monotonic()
+            value = {
+                "time": time.time(),
+                "running": not last,
+                "images_per_second": round(self.state.rate, 1),
+                "seconds_left": self.state.seconds_left,
+                "replicas": self.state.alive,
+            }
+            storage.write_json(self.layout.progress, value, self.layout.tmp)
+
+    def account(self) -> dict[str, Any]:
+        """Say where the time went."""
+        if not self.units_done:
+            return {}
+        wall = time.monotonic() - (self._first_ready or self._begun)
+        total = sum(self.seconds[s] for s in ("device", "write", "wait")) or 1.0
+        return {
+            "units": self.units_done,
+            "images": self.counts["seen"],
+            "seconds": round(wall, 3),
+            "images_per_second": round(self.counts["seen"] / max(wall, 1e-9), 1),
+            "bytes_in": self.counts["bytes_in"],
+            "replicas": self.state.replicas,
+            "stage_seconds": {k: round(v, 3) for k, v in sorted(self.seconds.items())},
+            "bound_by": bound_by(self.seconds, total, self.job.precision),
+        }
+
+
+def bound_by(seconds: Counter[str], total: float, precision: str) -> str:
+    """Name in one sentence the stage that bounds the job, from seconds by stage summed over the replicas."""
+    share = {stage: seconds[stage] / total for stage in ("device", "write", "wait")}
+    if share["wait"] > max(share["device"], share["write"]):
+        slow = max(("read", "decode"), key=lambda stage: seconds[stage])
+        advice = {
+            "read": "the storage that holds the source is the limit; more replicas help only if it can serve them",
+            "decode": "more cores per replica (--cpus-per-replica) or smaller images would help",
+        }[slow]
+        return f"{slow.capitalize()} bounds this job, the model waits {share['wait']:.0%} of its time: {advice}."
+    if share["write"] > share["device"]:
+        return f"Writing bounds this job ({share['write']:.0%} of the time): fewer --samples or --store float16 help."
+    faster = "" if precision != "fp32" else " (or --precision bf16)"
+    return (
+        f"The model bounds this job ({share['device']:.0%} of the time): more replicas or a faster device help{faster}."
+    )
+
+
+def _total(file: JobFile, plan: Plan, todo: list[int], prepared: Prepared) -> tuple[int, bool]:
+    if len(todo) == len(plan) and file.plan.seen is not None:
+        return file.plan.seen, True
+    if file.plan.seen is not None:
+        return sum(plan[u].seen or 0 for u in todo), True
+    share = sum(plan[u].bytes for u in todo) / max(1, file.plan.bytes)
+    return round(prepared.extent.files * share), False
+
+
+def _hiring(size: int, resources: Resources, job: EncodeJob) -> str:
+    gpus = f" and {resources.gpus:g} GPU" if resources.gpus else ""
+    shape = "×".join(map(str, job.card.latent_shape))
+    return (
+        f"{size} replica{'s' * (size != 1)} with {resources.cpus} CPU{'s' * (resources.cpus != 1)}{gpus} each, "
+        f"{job.precision}; images at {job.transform.size}×{job.transform.size}, latents of {shape}."
+    )
+
+
+def _totals(summary: Summary) -> str:
+    skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
+    return f"{summary.rows:,} rows, {summary.rejects:,} rejects{skipped} in {summary.units:,} parts"
+
+
+def _ending(summary: Summary) -> str:
+    lines = []
+    run = summary.run
+    if run:
+        stages = ", ".join(f"{k} {v:.1f} s" for k, v in run["stage_seconds"].items())
+        lines.append(
+            f"{run['images']:,} images in {duration(run['seconds'])}: {run['images_per_second']:,.0f} images/s. "
+            f"Seconds of the replicas: {stages}. {run['bound_by']}"
+        )
+    for reason, count in summary.reject_reasons.items():
+        lines.append(f"  rejects: {count:,} × {reason}")
+    for group, what in (("nulls", "values that did not fit label"), ("sidecars", "sidecars without labels:")):
+        for name, count in summary.notes.get(group, {}).items():
+            lines.append(f"  {count:,} {what} {name}")
+    if unforeseen := summary.notes.get("unforeseen"):
+        lines.append(f"  keys of sidecars that have no column: {', '.join(list(unforeseen)[:8])}")
+    if summary.complete:
+        lines.append(f"Done: {_totals(summary)}: {summary.out}")
+    else:
+        lines.append(
+            f"Done with {_totals(summary)}, of {summary.units_planned:,} units planned; "
+            "run without --units to do the rest."
+        )
+    return "\n".join(lines)
+
+
+def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
+    if summary.reject_rate > spec.max_reject_rate:
+        raise TooManyRejectsError(
+            f"{summary.rejects:,} of {summary.rows + summary.rejects:,} images are rejects "
+            f"({summary.reject_rate:.1%}, allowed {spec.max_reject_rate:.1%}); all the others are in {summary.out}. "
+            f"Their reasons are in {summary.out}/.vae_batch/rejects; --max-reject-rate allows more."
+        )
+    return summary
+
+
+def _how_to_go_on(spec: EncodeSpec, name: str) -> str:
+    layout = Layout(Path(spec.out).absolute())
+    try:
+        done, _ = layout.parts()
+        total = JobFile.load(layout).plan.units
+    except (OSError, OutputError):
+        return f"stopped by {name} before anything was written; run the same command to start again"
+    return f"stopped by {name}: {len(done):,} of {total:,} units are done; run the same command to go on"

@@ -1,0 +1,209 @@
+"""The pool: replicas that take units until none is left, whatever dies on the way."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from vae_batch.cluster.replica import ReplicaInfo
+from vae_batch.errors import ClusterError, NoResourcesError, UnitError, VaeBatchError
+from vae_batch.types import Unit
+
+PLACEMENT_SECONDS = 60.0
+"""So long may it take until the first replica has a place on the cluster."""
+
+MAX_DEATHS = 10
+"""A unit that was in hand this often when its replica died fails the job."""
+
+MAX_FAILURES = 3
+"""A unit that raised this often fails the job."""
+
+MAX_IDLE_DEATHS = 5
+"""Replicas that may die in a row before any of them is ready."""
+
+TICK_SECONDS = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A replica as the pool sees it."""
+
+    handle: Any
+    placed: bool = False
+    info: ReplicaInfo | None = None
+    units: deque[int] = field(default_factory=deque)
+    """In hand: the first is running, the second queued."""
+    progress: tuple[int, int, int] = (-1, 0, 0)
+    asked: bool = False
+    """Whether a progress call is under way."""
+
+
+class Pool:
+    """Runs units on replicas.
+
+    Args:
+        spawn: starts a replica and gives its actor handle.
+        size: replicas wanted.
+        get_unit: gives a unit by its number.
+        call: name of the replica's method that takes a unit.
+        on_result: called with what the method gave for a unit.
+        on_tick: called a few times a second.
+        on_ready: called with the info of each replica that becomes ready.
+    """
+
+    def __init__(
+        self,
+        spawn: Callable[[], Any],
+        size: int,
+        get_unit: Callable[[int], Unit],
+        call: str = "process",
+        on_result: Callable[[int, Any], None] = lambda unit, result: None,
+        on_tick: Callable[[Pool], None] = lambda pool: None,
+        on_ready: Callable[[ReplicaInfo], None] = lambda info: None,
+    ) -> None:
+        self._spawn, self.size, self._get_unit, self._call = spawn, size, get_unit, call
+        self._on_result, self._on_tick, self._on_ready = on_result, on_tick, on_ready
+        self._workers: list[_Worker] = []
+        self._refs: dict[Any, tuple[_Worker, str]] = {}
+        self._todo: deque[int] = deque()
+        self._deaths: Counter[int] = Counter()
+        self._failures: Counter[int] = Counter()
+        self._idle_deaths = 0
+        self._started = self._last_tick = 0.0
+
+    @property
+    def alive(self) -> int:
+        """Replicas that are ready."""
+        return sum(w.info is not None for w in self._workers)
+
+    def in_hand(self) -> tuple[int, int]:
+        """Images done and rejects in units that are not finished."""
+        current = [w.progress for w in self._workers if w.units and w.progress[0] == w.units[0]]
+        return sum(p[1] for p in current), sum(p[2] for p in current)
+
+    def run(self, units: Sequence[int]) -> None:
+        """Work until every unit has its result.
+
+        Raises:
+            NoResourcesError: no replica found a place, or one has not got what it was promised.
+            UnitError, ClusterError: a unit or the replicas failed for good.
+        """
+        self._todo = deque(units)
+        self._started = time.monotonic()
+        try:
+            while self._todo or any(w.units for w in self._workers):
+                self._hire()
+                self._hand_out()
+                self._settle_some()
+                self._tick()
+        finally:
+            for worker in self._workers:
+                ray.kill(worker.handle)
+
+    def _hire(self) -> None:
+        wanted = min(self.size, len(self._todo) + sum(bool(w.units) for w in self._workers))
+        while len(self._workers) < wanted:
+            worker = _Worker(self._spawn())
+            self._workers.append(worker)
+            self._watch(worker, "place", worker.handle.place.remote())
+            self._watch(worker, "setup", worker.handle.setup.remote())
+        if not any(w.placed for w in self._workers) and time.monotonic() - self._started > PLACEMENT_SECONDS:
+            raise NoResourcesError(
+                f"no replica found a place on the cluster in {PLACEMENT_SECONDS:.0f} s: its CPUs or GPUs are taken "
+                "by other work (see `ray status`); ask for less with --cpus-per-replica or --gpus-per-replica"
+            )
+
+    def _hand_out(self) -> None:
+        """One unit running and one queued per replica; the last units are not queued behind others."""
+        for depth in (1, 2):
+            for worker in self._workers:
+                spare = depth == 1 or len(self._todo) > len(self._workers)
+                if self._todo and spare and worker.info and len(worker.units) < depth:
+                    number = self._todo.popleft()
+                    worker.units.append(number)
+                    method = getattr(worker.handle, self._call)
+                    self._watch(worker, "unit", method.remote(self._get_unit(number)))
+
+    def _watch(self, worker: _Worker, what: str, ref: Any) -> None:
+        self._refs[ref] = (worker, what)
+
+    def _settle_some(self) -> None:
+        done, _ = ray.wait(list(self._refs), num_returns=1, timeout=TICK_SECONDS)
+        if done:
+            done, _ = ray.wait(list(self._refs), num_returns=len(self._refs), timeout=0)
+        for ref in done:
+            if ref in self._refs:  # not dropped with its worker a moment ago
+                self._settle(ref)
+
+    def _settle(self, ref: Any) -> None:
+        worker, what = self._refs.pop(ref)
+        try:
+            value = ray.get(ref)
+        except RayTaskError as error:
+            self._failed(worker, what, error)
+        except RayError as error:
+            self._lost(worker, error)
+        else:
+            self._took(worker, what, value)
+
+    def _took(self, worker: _Worker, what: str, value: Any) -> None:
+        if what == "place":
+            worker.placed = True
+        elif what == "setup":
+            worker.info, self._idle_deaths = value, 0
+            self._on_ready(value)
+        elif what == "progress":
+            worker.progress, worker.asked = value, False
+        else:
+            self._on_result(worker.units.popleft(), value)
+
+    def _failed(self, worker: _Worker, what: str, error: RayTaskError) -> None:
+        """A method raised: our own errors end the job, others are tried again a few times."""
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        if what != "unit":
+            raise (cause if isinstance(cause, VaeBatchError) else ClusterError(f"a replica did not start: {error}"))
+        unit = worker.units.popleft()
+        self._failures[unit] += 1
+        if isinstance(cause, VaeBatchError):
+            raise cause
+        if self._failures[unit] >= MAX_FAILURES:
+            raise UnitError(
+                f"unit {unit} failed {MAX_FAILURES} times, last with {type(cause).__name__}: {cause}. What was "
+                "published stays; when the cause is mended, run the same command to go on (-v shows the traceback)"
+            ) from error
+        self._todo.append(unit)
+
+    def _lost(self, worker: _Worker, error: RayError) -> None:
+        """A process or node died: its units go back to the front, another replica takes its place."""
+        ray.kill(worker.handle)  # an actor that is only unreachable must not come back
+        self._workers.remove(worker)
+        self._refs = {ref: item for ref, item in self._refs.items() if item[0] is not worker}
+        if worker.units:
+            self._deaths[worker.units[0]] += 1
+            if self._deaths[worker.units[0]] >= MAX_DEATHS:
+                raise UnitError(
+                    f"unit {worker.units[0]} was in hand each of the {MAX_DEATHS} times its replica died; what was "
+                    f"published stays. Ray says: {error}"
+                )
+        elif worker.info is None:
+            self._idle_deaths += 1
+            if self._idle_deaths >= MAX_IDLE_DEATHS:
+                raise ClusterError(f"{MAX_IDLE_DEATHS} replicas in a row died while starting. Ray says: {error}")
+        self._todo.extendleft(reversed(worker.units))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._last_tick < TICK_SECONDS:
+            return
+        self._last_tick = now
+        for worker in self._workers:
+            if worker.units and not worker.asked:
+                worker.asked = True
+                self._watch(worker, "progress", worker.handle.progress.remote())
+        self._on_tick(self)

@@ -1,0 +1,118 @@
+"""The actor: one copy of the model in one process, one unit at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from vae_batch.errors import NoResourcesError
+from vae_batch.types import Receipt, Unit
+
+if TYPE_CHECKING:
+    from vae_batch.work.encode import UnitEncoder
+    from vae_batch.work.job import EncodeJob
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one replica reserves."""
+
+    cpus: int
+    gpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaInfo:
+    """Where a replica is and what moves its values by rounding."""
+
+    host: str
+    pid: int
+    device: str
+    numerics: str
+
+
+class Replica:
+    """Methods that the pool calls; torch is first imported in `setup`.
+
+    `process` and `check` run one at a time; `place` and `progress` answer at any moment, from another thread.
+    """
+
+    def __init__(self, job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> None:
+        self._job, self._resources, self._sources = job, resources, sources
+        self._encoder: UnitEncoder | None = None
+
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    def place(self) -> str:
+        """Answer as soon as the process is there."""
+        return socket.gethostname()
+
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    def progress(self) -> tuple[int, int, int]:
+        """Give the unit in hand (-1: none), its images done and its rejects so far."""
+        return self._encoder.progress if self._encoder else (-1, 0, 0)
+
+    def setup(self) -> ReplicaInfo:
+        """Load the model.
+
+        Raises:
+            NoResourcesError: a GPU was promised and none is visible.
+            ModelError: the model cannot be loaded here.
+        """
+        from vae_batch.models import install_sources
+        from vae_batch.work.encode import UnitEncoder
+
+        if self._sources:
+            install_sources(self._sources)
+        device = self._device()
+        self._encoder = UnitEncoder(self._job, device, self._resources.cpus)
+        return ReplicaInfo(socket.gethostname(), os.getpid(), device, self._encoder.forward.numerics())
+
+    def _device(self) -> str:
+        if not self._resources.gpus:
+            return "cpu"
+        import torch
+
+        if not torch.cuda.is_available():
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+            raise NoResourcesError(
+                f"a replica on {socket.gethostname()} was given GPU {ray.get_gpu_ids()} by Ray, but torch "
+                f"{torch.__version__} sees no CUDA device there (CUDA_VISIBLE_DEVICES={visible}): install a CUDA "
+                "build of torch on that node, look at its driver, or give --gpus-per-replica 0"
+            )
+        return "cuda"
+
+    def process(self, unit: Unit) -> Receipt:
+        """Make a unit's part and publish it."""
+        return self._ready().encode(unit)
+
+    def probe(self, unit: Unit, images: int) -> tuple[int, float]:
+        """Time the first images of a unit; see `UnitEncoder.probe`."""
+        return self._ready().probe(unit, images)
+
+    def check(self, unit: Unit) -> list[str]:
+        """Make a unit again beside OUT and compare; give the findings."""
+        from vae_batch.work.recompute import recompute
+
+        return recompute(self._ready(), unit)
+
+    def _ready(self) -> UnitEncoder:
+        if self._encoder is None:
+            raise RuntimeError("setup() was not called")
+        return self._encoder
+
+
+def spawn(job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> Any:
+    """Start a replica; Ray restarts and retries nothing, the pool does."""
+    actor = ray.remote(concurrency_groups={"control": 1})(Replica)
+    return actor.options(
+        num_cpus=resources.cpus,
+        num_gpus=resources.gpus,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=1,
+    ).remote(job, resources, dict(sources))

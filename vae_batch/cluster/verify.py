@@ -1,0 +1,59 @@
+"""Verify with recomputation: random units are encoded again from the source and compared."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from vae_batch.cluster.connect import connect
+from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.replica import spawn
+from vae_batch.cluster.report import Report, Silent
+from vae_batch.cluster.resources import choose
+from vae_batch.cluster.signals import interruptible
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.plan import Plan
+from vae_batch.latents.verify import Verdict, verify
+from vae_batch.models import module_sources
+from vae_batch.specs import EncodeSpec
+from vae_batch.work.job import open_job, prepare
+
+
+def verify_by_recomputing(
+    out: str,
+    units: int,
+    fraction: float = 1.0,
+    seed: int = 0,
+    address: str | None = None,
+    report: Report | None = None,
+) -> Verdict:
+    """Do all that `verify` does, then encode so many random units again and compare.
+
+    Raises:
+        SourceError, ModelError, MismatchError: source or model are gone, or are not those of the job any more.
+        OutputError: as `verify`.
+    """
+    report = report or Silent()
+    verdict = verify(out, fraction, seed)
+    layout = Layout(Path(out).absolute())
+    spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out})
+    present = sorted(layout.parts()[0] & set(range(verdict.units)))
+    chosen = random.Random(seed).sample(present, min(units, len(present)))
+    with interruptible():
+        _, job = open_job(prepare(spec))
+        plan = Plan(layout.plan)
+        with connect(address or spec.address) as cluster:
+            report.say(cluster.line())
+            size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)
+            sources = module_sources(spec.model)
+            pool = Pool(
+                spawn=lambda: spawn(job, resources, sources),
+                size=min(size, len(chosen)),
+                get_unit=plan.__getitem__,
+                call="check",
+                on_result=lambda unit, found: verdict.findings.extend(found),
+            )
+            pool.run(chosen)
+    verdict.notes.append(f"{len(chosen)} units encoded again from the source: {sorted(chosen)}")
+    return verdict

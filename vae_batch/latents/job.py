@@ -1,0 +1,115 @@
+"""The job file: what was asked for, its fingerprint, and the check that OUT belongs to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vae_batch import storage
+from vae_batch.errors import MismatchError, OutputError
+from vae_batch.latents.labels import LabelColumn
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.plan import PlanTotals
+
+FORMAT = 1
+VALUES_VERSION = 1
+"""Raised whenever this package would write other values for the same spec."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """`job.json`: written after the plan and before any part; never changed."""
+
+    kind: str
+    fields: dict[str, Any]
+    """What the fingerprint is made from: all that the user asked for which determines the values."""
+    spec: dict[str, Any]
+    """The spec as given."""
+    model: dict[str, Any]
+    """The model card."""
+    source: dict[str, Any]
+    """Where the images were: `root`, absolute, and `location` as given."""
+    labels: tuple[LabelColumn, ...]
+    plan: PlanTotals
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the fields."""
+        return storage.json_sha256(self.fields)
+
+    def save(self, layout: Layout) -> None:
+        """Write the job file whole."""
+        value = {"format": FORMAT, "fingerprint": self.fingerprint, **asdict(self)}
+        storage.write_json(layout.job, value, layout.tmp)
+
+    @classmethod
+    def load(cls, layout: Layout) -> JobFile:
+        """Read the job file.
+
+        Raises:
+            OutputError: missing, damaged, of a later format, or edited (its fingerprint does not fit its fields).
+        """
+        try:
+            value = json.loads(layout.job.read_text())
+            if value.pop("format") != FORMAT:
+                raise OutputError(f"{layout.job}: written by another version of vae_batch; use that one")
+            fingerprint = value.pop("fingerprint")
+            value["labels"] = tuple(LabelColumn(**c) for c in value["labels"])
+            value["plan"] = PlanTotals(**value["plan"])
+            job = cls(**value)
+        except FileNotFoundError:
+            raise OutputError(f"{layout.out} is no output of vae_batch: it has no .vae_batch/job.json") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{layout.job} is damaged: {error!r}") from None
+        if job.fingerprint != fingerprint:
+            raise OutputError(f"{layout.job} was changed: its fields do not give its fingerprint {fingerprint}")
+        return job
+
+
+def existing_job(layout: Layout) -> JobFile | None:
+    """Load the job of OUT; None if OUT is new, empty, or was left before its job file was written.
+
+    Raises:
+        OutputError: OUT holds something else.
+    """
+    if layout.job.exists():
+        return JobFile.load(layout)
+    if not layout.out.exists():
+        return None
+    if not layout.out.is_dir():
+        raise OutputError(f"{layout.out} is a file; --out wants a folder")
+    strangers = {p.name for p in layout.out.iterdir()} - {".vae_batch", "data"}
+    if strangers or (layout.data.exists() and any(layout.data.iterdir())):
+        raise OutputError(
+            f"{layout.out} is not empty and has no .vae_batch/job.json, so it is no job's output: "
+            "give a new or empty folder"
+        )
+    return None
+
+
+def check_same(layout: Layout, job: JobFile, wanted: Mapping[str, Any]) -> None:
+    """Refuse to mix two jobs in one OUT.
+
+    Raises:
+        MismatchError: with the differing fields side by side.
+    """
+    keys = [k for k in {**job.fields, **wanted} if job.fields.get(k) != wanted.get(k)]
+    if not keys:
+        return
+    rows = [("", "in OUT", "asked for")]
+    rows += [(k, _short(job.fields.get(k)), _short(wanted.get(k))) for k in keys]
+    widths = [max(len(r[i]) for r in rows) for i in range(2)]
+    table = "\n".join(f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in rows)
+    raise MismatchError(
+        f"{layout.out} belongs to a job with other settings:\n{table}\n"
+        "Run with the settings in OUT to continue it, or give another --out."
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str) and len(text) == 64:
+        return text[:16] + "…"
+    return text if len(text) <= 60 else text[:57] + "…"

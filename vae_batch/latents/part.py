@@ -1,0 +1,111 @@
+"""Writing one part: rows into a temporary file, then footer and rejects, then the one rename that commits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vae_batch import storage
+from vae_batch.latents.digest import Digests
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.moments import Moments
+from vae_batch.latents.schema import storage_options
+from vae_batch.types import Reject
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("sha256", pa.string()),
+    ]
+)
+
+
+class PartWriter:
+    """Writes record batches to an unfinished part, in row groups of a fixed size.
+
+    Use as a context manager: whatever was not committed is removed.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int, moments: Moments) -> None:
+        self.path, self.rows = path, 0
+        self._schema, self._row_group_rows = schema, row_group_rows
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._digests, self._moments = Digests(schema), moments
+        self._writer = pq.ParquetWriter(path, schema, **storage_options(schema))
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer.is_open:
+            self._writer.close()
+        self.path.unlink(missing_ok=True)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self._digests.update(batch)
+        self._moments.update(batch)
+        self.rows += len(batch)
+        self._waiting.append(batch)
+        self._waiting_rows += len(batch)
+        if self._waiting_rows >= self._row_group_rows:
+            self._flush(self._waiting_rows // self._row_group_rows * self._row_group_rows)
+
+    def _flush(self, rows: int) -> None:
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        if rows:
+            self._writer.write_table(table.slice(0, rows), row_group_size=self._row_group_rows)
+        self._waiting = table.slice(rows).to_batches()
+        self._waiting_rows = len(table) - rows
+
+    def finish(self, footer: Mapping[str, str]) -> None:
+        """Close the file with its footer; our own keys get the prefix `vae_batch.`."""
+        self._flush(self._waiting_rows)
+        full = {
+            **footer,
+            "rows": str(self.rows),
+            "ids_sha256": self._digests.ids_sha256(),
+            "values_sha256": self._digests.values_sha256(),
+            "moments": self._moments.dump(),
+        }
+        self._writer.add_key_value_metadata({f"vae_batch.{k}": v for k, v in full.items()})
+        self._writer.close()
+
+
+def write_rejects(layout: Layout, unit: int, rejects: Sequence[Reject]) -> str:
+    """Publish a unit's rejects under a name made from their content; "" if there are none.
+
+    A rejects file that no part names does not count: the part's rename is the commit.
+    """
+    if not rejects:
+        return ""
+    rows = [{**asdict(r), "id": _text(r.id), "message": _text(r.message)} for r in rejects]
+    table = pa.Table.from_pylist(rows, schema=REJECTS_SCHEMA)
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, REJECTS_SCHEMA) as writer:
+        writer.write_table(table)
+    data = sink.getvalue()
+    final = layout.rejects_file(unit, storage.bytes_sha256(data))
+    storage.write_bytes(final, data, layout.tmp)
+    return final.name
+
+
+def read_rejects(path: Path) -> pa.Table:
+    """Read a rejects file."""
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,123 @@
+"""The totals of a data set, added up from the footers of its parts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vae_batch import storage
+from vae_batch.errors import OutputError
+from vae_batch.latents.footer import read_footers
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.moments import Moments
+from vae_batch.latents.part import read_rejects
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came out; `summary.json` once every unit is done."""
+
+    out: str
+    units: int
+    """Units summed up here."""
+    units_planned: int
+    seen: int
+    rows: int
+    rejects: int
+    skipped: int
+    bytes: int
+    """Of the parts."""
+    reject_reasons: dict[str, int] = field(default_factory=dict)
+    """By stage and error class."""
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Labels that did not fit (`nulls`), keys without a column (`unforeseen`), sidecars without labels."""
+    fp32_rows: int = 0
+    """Rows made in fp32 because reduced precision gave no finite value."""
+    numerics: list[str] = field(default_factory=list)
+    """Every combination of batch size, device and library versions that made a part."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """Per dimension; see `Moments.statistics`."""
+    run: dict[str, Any] = field(default_factory=dict)
+    """Of the last run: seconds, images, images per second, seconds by stage, what bounds it."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every unit of the plan is in it."""
+        return self.units == self.units_planned
+
+    @property
+    def reject_rate(self) -> float:
+        """Rejects of all images met."""
+        return self.rejects / max(1, self.rows + self.rejects)
+
+    def save(self, layout: Layout) -> None:
+        """Write `summary.json`, the last file of a job."""
+        storage.write_json(layout.summary, asdict(self), layout.tmp)
+
+    @classmethod
+    def load(cls, layout: Layout) -> Summary | None:
+        """Read `summary.json`; None if there is none."""
+        try:
+            return cls(**json.loads(layout.summary.read_text()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(f"{layout.summary} is damaged ({error}); delete it and run again") from None
+
+
+def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
+    """Add up the parts of these units, and check that every one adds up in itself.
+
+    Raises:
+        OutputError: a part is missing, damaged, another job's, or does not add up.
+    """
+    total = Summary(str(layout.out), len(units), job.plan.units, 0, 0, 0, 0, 0)
+    moments = Moments(tuple(job.model["latent_shape"]))
+    numerics: set[str] = set()
+    reasons: Counter[str] = Counter()
+    notes: dict[str, Counter[str]] = {}
+    footers = read_footers([layout.part(u) for u in units])
+    for unit, footer in zip(units, footers, strict=True):
+        if isinstance(footer, OutputError):
+            raise footer
+        if footer.unit != unit or footer.fingerprint != job.fingerprint:
+            raise OutputError(f"{layout.part(unit).name} is another unit's or another job's; see `verify`")
+        if footer.rows + footer.rejects + footer.skipped != footer.seen:
+            raise OutputError(f"{layout.part(unit).name}: rows + rejects + skipped is not seen; see `verify`")
+        total.seen += footer.seen
+        total.rows += footer.rows
+        total.rejects += footer.rejects
+        total.skipped += footer.skipped
+        total.fp32_rows += len(footer.fp32_rows)
+        total.bytes += layout.part(unit).stat().st_size
+        moments.add(footer.moments)
+        numerics.add(footer.numerics)
+        for group, counts in footer.notes.items():
+            notes.setdefault(group, Counter()).update(counts)
+        if footer.rejects_file:
+            reasons.update(_reasons(layout, footer.rejects_file))
+    total.notes = {group: dict(counts) for group, counts in notes.items() if counts}
+    total.numerics = sorted(numerics)
+    total.reject_reasons = dict(reasons.most_common())
+    total.statistics = moments.statistics(job.model["deterministic"])
+    return total
+
+
+def remove_strays(layout: Layout, units: Sequence[int]) -> None:
+    """Remove rejects files that no part names: left by attempts that were killed before their commit."""
+    named = {f.rejects_file for f in read_footers([layout.part(u) for u in units]) if not isinstance(f, OutputError)}
+    for file in layout.rejects.iterdir():
+        if file.name not in named:
+            file.unlink(missing_ok=True)
+
+
+def _reasons(layout: Layout, name: str) -> list[str]:
+    try:
+        table = read_rejects(layout.rejects / name)
+    except OSError as error:
+        raise OutputError(f"the rejects file {name} is missing or damaged: {error}") from None
+    return [f"{r['stage']}: {r['error']}" for r in table.select(["stage", "error"]).to_pylist()]

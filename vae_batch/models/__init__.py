@@ -1,0 +1,21 @@
+"""Models: what a VAE is to the rest of the package, the built-in network, a user's module, save and load.
+
+`--model` is a saved folder or `module:callable?key=value`; `describe_model` and `load_model` take either. Nothing
+here imports torch until a model is loaded.
+"""
+
+from vae_batch.models.base import VAE, ModelCard, Precision
+from vae_batch.models.gaussian import DiagonalGaussian
+from vae_batch.models.load import describe_model, load_model
+from vae_batch.models.shipping import install_sources, module_sources
+
+__all__ = [
+    "VAE",
+    "DiagonalGaussian",
+    "ModelCard",
+    "Precision",
+    "describe_model",
+    "install_sources",
+    "load_model",
+    "module_sources",
+]

@@ -1,0 +1,67 @@
+"""Names of files: bytes to text and back, and the two ways in which names belong together."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote_to_bytes
+
+_NOT_UTF8 = re.compile("[%\udc80-\udcff]")
+
+
+def to_text(name: bytes) -> str:
+    """A path as text: itself where it is UTF-8, else with its other bytes (and its percent signs) as %XX.
+
+    NUL, which no file system and few readers take, is %00.
+    """
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        loose = name.decode(errors="surrogateescape")
+        text = _NOT_UTF8.sub(lambda m: f"%{m[0].encode(errors='surrogateescape')[0]:02X}", loose)
+    return text.replace("\0", "%00") if "\0" in text else text
+
+
+def candidates(root: str, path: str) -> list[bytes]:
+    """The files that a path from `to_text` may mean, likeliest first: as it reads, then with its %XX undone."""
+    base = os.fsencode(root) + b"/"
+    plain = path.encode()
+    found = [base + plain]
+    if "%" in path and (undone := unquote_to_bytes(plain)) != plain and not _is_utf8(undone):
+        found.append(base + undone)
+    return found
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def stem_of(name: str) -> str:
+    """The path without its last extension: what an image and its own sidecar share."""
+    stem, dot, extension = name.rpartition(".")
+    return stem if dot and "/" not in extension else name
+
+
+def key_of(name: str) -> str:
+    """The WebDataset key: the path up to the first dot of its base name (a leading dot does not count)."""
+    dot = name.find(".", name.rfind("/") + 2)
+    return name if dot < 0 else name[:dot]
+
+
+def is_json(name: str) -> bool:
+    """Whether a file may be a sidecar, going by its name."""
+    return name.endswith(".json")
+
+
+def is_tar(name: str) -> bool:
+    """Whether a file is a shard, going by its name."""
+    return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+
+
+def is_compressed(name: str) -> bool:
+    """Whether a shard is compressed, going by its name."""
+    return name.lower().endswith("gz")

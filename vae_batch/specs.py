@@ -1,0 +1,164 @@
+"""Specs: everything that a job is told, as frozen models; the same keys in Python, YAML and (with dashes) options."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vae_batch.errors import SpecError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+
+
+class Spec(BaseModel):
+    """Base of the specs: frozen, unknown keys refused, errors as `SpecError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SpecError(_explain(error, type(self))) from None
+
+    def to_yaml(self) -> str:
+        """Write the spec with the keys that differ from their defaults."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        kind = {"kind": self.__dict__["kind"]} if "kind" in self.__dict__ else {}
+        text: str = yaml.safe_dump({**kind, **values}, sort_keys=False)
+        return text
+
+
+class EncodeSpec(Spec):
+    """What `encode` is told. Paths are relative to the working directory."""
+
+    kind: Literal["encode"] = "encode"
+    source: str
+    """A folder of images, a tar, or a folder or glob of tars."""
+    model: str
+    """A saved model's folder, or `module:callable?key=value` for a torch module of your own."""
+    out: str
+    """The output data set's folder: new, empty, or the same job's."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Images per forward pass; None: 64 on CPU, 256 on GPU."""
+    precision: Precision = "fp32"
+    """What the network computes in; the mean and log-variance head and the output stay fp32."""
+    image_size: int | None = Field(default=None, ge=8, le=4096)
+    """Pixels a side; None: the model's own."""
+    replicas: int | Literal["auto"] = "auto"
+    """Ray actors that hold the model; auto: one a GPU, or one a core on a cluster without GPUs."""
+    gpus_per_replica: float | None = Field(default=None, ge=0)
+    """None: 1 on a cluster with GPUs, else 0."""
+    cpus_per_replica: int | None = Field(default=None, ge=1)
+    """Cores reserved, and threads that decode; None: a GPU node's cores divided by its GPUs, else 1."""
+    samples: int = Field(default=1, ge=0, le=10_000)
+    """Draws per image in the column `sample`."""
+    seed: Seed = 0
+    """Of the draws: noise is a function of (seed, image id, draw)."""
+    diagnostics: bool = False
+    """Add `mse` and `psnr` of the reconstruction from the mean."""
+    sha256: bool = False
+    """Add the digest of each image's bytes."""
+    store: Literal["float32", "float16"] = "float32"
+    """Type of `mean` and `sample`; the variance is always float32."""
+    unit_size: int | None = Field(default=None, ge=1)
+    """Images per unit and part, about; None: a 64th of the collection, from 256 to 8,192."""
+    units: str | None = None
+    """`A:B`: only these units of the full plan, now."""
+    columns: str | None = None
+    """`name:type,...`: label columns to keep (string, float64, int64, bool, json); None: found by looking."""
+    label_prefix: str = ""
+    """Put before every label's name."""
+    address: str | None = None
+    """Ray cluster; None: RAY_ADDRESS, else a private one on this machine."""
+    max_reject_rate: float = Field(default=0.01, ge=0, le=1)
+    """Above this share of rejects a finished job ends with exit code 3."""
+
+    @field_validator("replicas")
+    @classmethod
+    def _some_replicas(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("give a number from 1, or auto")
+        return value
+
+    @field_validator("units")
+    @classmethod
+    def _slice(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\d*:\d*", value):
+            raise ValueError("give A:B, unit numbers from 0, such as 0:8 for the first eight")
+        return value
+
+    def unit_range(self, total: int) -> range:
+        """Give the numbers of the units to do, of `total`."""
+        start, _, stop = (self.units or ":").partition(":")
+        return range(total)[int(start) if start else None : int(stop) if stop else None]
+
+
+class TrainSpec(Spec):
+    """What `train` is told."""
+
+    kind: Literal["train"] = "train"
+    source: str
+    """Images, as for `encode`."""
+    out: str
+    """Folder of the model: config.json, model.safetensors, metrics.jsonl."""
+    image_size: int = Field(default=64, ge=16, le=512)
+    """Pixels a side."""
+    latent_dim: int = Field(default=64, ge=1, le=4096)
+    """Dimensions of the posterior."""
+    epochs: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    """Give one of the two; with neither, 20 epochs."""
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give epochs or steps, not both")
+        return self
+
+
+KINDS: dict[str, type[Spec]] = {"encode": EncodeSpec, "train": TrainSpec}
+
+
+def load_spec(path: str | Path) -> Spec:
+    """Read a YAML spec; its key `kind` says which.
+
+    Raises:
+        SpecError: the file cannot be read, is no mapping, or holds an unknown kind, key or value.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpecError(f"cannot read the spec {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise SpecError(f"the spec {path} is no mapping of keys to values")
+    kind = values.get("kind")
+    if kind not in KINDS:
+        raise SpecError(f"the spec {path} has kind: {kind!r}; known kinds are {', '.join(KINDS)}")
+    try:
+        return KINDS[kind](**values)
+    except SpecError as error:
+        raise SpecError(f"the spec {path}: {error}") from None
+
+
+def _explain(error: ValidationError, spec: type[Spec]) -> str:
+    lines = []
+    for item in error.errors():
+        name = str(item["loc"][0]) if item["loc"] else ""
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key {name!r}; the keys are {', '.join(spec.model_fields)}")
+        elif item["type"] == "missing":
+            lines.append(f"{name} is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}={item['input']!r}: {message}" if name else message)
+    return "; ".join(dict.fromkeys(lines))

@@ -1,0 +1,106 @@
+"""The words of the package as types: what passes between sources, work and latents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Stage = Literal["read", "decode", "transform", "encode"]
+"""Where an image was lost: reading its bytes, decoding, crop and resize, or the model."""
+
+ShardFormat = Literal["folder", "tar"]
+
+
+@dataclass(slots=True, frozen=True)
+class ImageRecord:
+    """One image as a source gives it: its encoded bytes and where they came from."""
+
+    id: str
+    """POSIX path in the source, with the extension; `shard-path/member-path` in an archive."""
+    shard: str
+    """The shard's path relative to the source; "." for the files of a folder."""
+    row: int
+    """Position in the shard, counted from 0 over all that the reader sees there."""
+    data: bytes
+    """The file's bytes, undecoded."""
+    labels: Mapping[str, Any] | None = None
+    """The JSON object of the sidecar, as parsed; None where there is none."""
+
+
+@dataclass(slots=True, frozen=True)
+class Reject:
+    """An image that could not be encoded, and why."""
+
+    id: str
+    shard: str
+    row: int
+    stage: Stage
+    error: str
+    """Name of the error's class."""
+    message: str
+    sha256: str | None = None
+    """Of the image's bytes, where they could be read."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a reader met in one unit; seen = rows + rejects + skipped must hold at the unit's end."""
+
+    seen: int = 0
+    """Images, damaged regions and other files; a sidecar that belongs to an image is not counted."""
+    skipped: int = 0
+    """Files that are no image, neither by extension nor by their first bytes."""
+    bytes: int = 0
+    """Bytes of the images handed on."""
+    sidecars: Counter[str] = field(default_factory=Counter)
+    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `late` (too far from its image)."""
+
+
+@dataclass(slots=True, frozen=True)
+class Piece:
+    """A contiguous run of one shard."""
+
+    shard: str
+    """Path relative to the source's root, POSIX; "." for the files of a folder."""
+    format: ShardFormat
+    first_row: int = 0
+    """Row number of the first file in this piece."""
+    start: int = 0
+    """tar: offset of the first header to read, in bytes of the uncompressed archive."""
+    end: int | None = None
+    """tar: offset behind the last member to read; None reads to the end of the archive."""
+    files: tuple[str, ...] = ()
+    """folder: paths of the files relative to the source's root, in order, percent-encoded where not UTF-8."""
+    repeats: tuple[int, ...] = ()
+    """Rows whose id an earlier row of the shard already has: rejects."""
+
+
+@dataclass(slots=True, frozen=True)
+class Unit:
+    """What one replica takes at a time and one part holds: a contiguous run of the source."""
+
+    number: int
+    pieces: tuple[Piece, ...]
+    seen: int | None
+    """What the reader will meet (`Tally.seen`), where the plan could count it; else None."""
+    bytes: int
+    """Size of the files or of the stretch of archive, compressed as it lies on disk."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What a replica tells the driver of a finished unit; the footer of the part says the same, less the times."""
+
+    unit: int
+    rows: int
+    rejects: int
+    skipped: int
+    seen: int
+    bytes_in: int
+    bytes_out: int
+    seconds: dict[str, float]
+    """Wall time by stage: read, decode, device, write, wait."""
+    examples: list[Reject] = field(default_factory=list)
+    """Up to three of the rejects, for messages."""

@@ -1,0 +1,1 @@
+"""A unit in, a part out. No Ray in here."""

@@ -1,0 +1,135 @@
+"""Pixels to latents: one forward pass of one shape, checked for values that are not finite."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from vae_batch.models import VAE, load_model
+from vae_batch.specs import Precision
+from vae_batch.work.job import EncodeJob
+
+BATCH_SIZE = {"cpu": 64, "cuda": 256}
+"""Images per forward pass where the spec does not say."""
+
+FLOAT16_MAX = 65504.0
+
+
+@dataclass(slots=True)
+class Latents:
+    """What the model gave for a batch of B slots, on the CPU; float32."""
+
+    mean: np.ndarray
+    """(B, D)."""
+    variance: np.ndarray | None
+    """(B, D); None for a deterministic autoencoder."""
+    kl: np.ndarray | None
+    """(B,), nats."""
+    mse: np.ndarray | None
+    """(B,), with diagnostics."""
+
+    def finite(self) -> np.ndarray:
+        """Which slots hold finite values only."""
+        ok = np.isfinite(self.mean).all(1)
+        for values in (self.variance, self.kl, self.mse):
+            if values is not None:
+                ok &= np.isfinite(values.reshape(len(ok), -1)).all(1)
+        return np.asarray(ok)
+
+    def fits_float16(self) -> np.ndarray:
+        """Which slots' means and draws (to eight sigma) float16 can hold."""
+        spread = 0.0 if self.variance is None else 8.0 * np.sqrt(self.variance)
+        return np.asarray((np.abs(self.mean) + spread < FLOAT16_MAX).all(1))
+
+    def take(self, other: Latents, slots: np.ndarray) -> None:
+        """Replace some slots by another's."""
+        for name in ("mean", "variance", "kl", "mse"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is not None:
+                mine[slots] = theirs[slots]
+
+
+class Forward:
+    """The job's model on a device; loads a second copy in fp32 only if reduced precision fails.
+
+    Args:
+        job: the job.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, job: EncodeJob, device: str) -> None:
+        _settle_torch(device)
+        self.job, self.device = job, device
+        self.batch_size = job.batch_size or BATCH_SIZE[device]
+        self._models: dict[Precision, VAE] = {}
+        self._model(job.precision)
+
+    def __call__(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
+        """Encode a batch.
+
+        Args:
+            pixels: uint8 (B, S, S, 3), all of B whatever is in it, so that the shape never changes.
+            used: bool (B,), the slots that hold an image.
+
+        Returns:
+            The latents, and the slots whose values were taken from fp32 because those of the job's precision are
+            not finite.
+        """
+        latents = self._run(pixels, self.job.precision)
+        spoiled = used & ~latents.finite()
+        if self.job.precision == "fp32" or not spoiled.any():
+            return latents, set()
+        latents.take(self._run(pixels, "fp32"), spoiled)
+        return latents, set(np.flatnonzero(spoiled).tolist())
+
+    def numerics(self) -> str:
+        """Say what may move a value by rounding: batch shape, device kind, library versions. JSON."""
+        if self.device == "cuda":
+            device, capability = torch.cuda.get_device_name(), str(torch.cuda.get_device_capability())
+        else:
+            device, capability = platform.machine(), torch.backends.cpu.get_cpu_capability()
+        libraries = {name: version(name) for name in ("torch", "numpy", "pillow", "simplejpeg", "pyarrow")}
+        return json.dumps({"batch_size": self.batch_size, "device": device, "capability": capability, **libraries})
+
+    def _run(self, pixels: np.ndarray, precision: Precision) -> Latents:
+        model = self._model(precision)
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float().div_(255.0)
+            if self.job.card.in_channels == 1:
+                x = _luma(x)
+            posterior = model.encode(x)
+            mse = None
+            if self.job.schema.diagnostics:
+                error = model.decode(posterior.mean).float() - x
+                mse = error.square().mean(dim=(1, 2, 3)).cpu().numpy()
+            mean = posterior.mean.flatten(1).cpu().numpy()
+            variance, kl = posterior.variance, posterior.kl()
+            if variance is None or kl is None:
+                return Latents(mean, None, None, mse)
+            return Latents(mean, variance.flatten(1).cpu().numpy(), kl.cpu().numpy(), mse)
+
+    def _model(self, precision: Precision) -> VAE:
+        if precision not in self._models:
+            model = load_model(self.job.model, image_size=self.job.transform.size)
+            self._models[precision] = model.prepare(self.device, precision)
+        return self._models[precision]
+
+
+def _luma(x_BCHW: torch.Tensor) -> torch.Tensor:
+    """Gray as ITU-R BT.601 has it, (B, 1, H, W)."""
+    weights = x_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (x_BCHW * weights).sum(1, keepdim=True)
+
+
+def _settle_torch(device: str) -> None:
+    """Set what makes equal input give equal bytes: one thread on CPU, no autotuning, no TF32 on GPU."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
