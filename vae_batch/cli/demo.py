@@ -146,10 +146,10 @@ def _table(folder: Path) -> None:
     _step(6, "What the Parquet says")
     parts = f"{folder}/latents/data/*.parquet"
     click.echo(TABLE.format(parts=parts).strip() + "\n")
-    row = duckdb.sql(TABLE.format(parts=parts)).fetchone()
-    active = duckdb.sql(ACTIVE.format(parts=parts)).fetchone()
+    row = duckdb.sql(TABLE.format(parts=parts)).fetchall()[0]
+    active = duckdb.sql(ACTIVE.format(parts=parts)).fetchall()[0]
     summary = Summary.load(Layout((folder / "latents").absolute()))
-    assert row is not None and active is not None and summary is not None
+    assert summary is not None
     click.echo(f"   rows                      {row[0]:>8,}")
     click.echo(f"   rejects                   {summary.rejects:>8,}")
     click.echo(f"   mean KL, nats per image   {row[1]:>8}")

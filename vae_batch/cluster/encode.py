@@ -25,8 +25,8 @@ from vae_batch.specs import EncodeSpec
 from vae_batch.types import Receipt, Reject
 from vae_batch.work.job import EncodeJob, Prepared, open_job, prepare
 
-EARLY_UNITS = 4
-"""So many finished units may show that most images are rejects."""
+EARLY_IMAGES = range(50, 2000)
+"""When so many images were met, more than half of them rejects means that something is wrong with all."""
 
 PROGRESS_FILE_SECONDS = 5.0
 
@@ -163,8 +163,8 @@ class _Run:
 
     def _stop_early(self) -> None:
         images = self.counts["rows"] + self.counts["rejects"]
-        hopeless = images and self.counts["rejects"] > images / 2 and self.spec.max_reject_rate < 0.5
-        if hopeless and self.units_done <= EARLY_UNITS and self.units_done < len(self.todo):
+        hopeless = images in EARLY_IMAGES and self.counts["rejects"] > images / 2
+        if hopeless and self.spec.max_reject_rate < 0.5 and self.units_done < len(self.todo):
             examples = "\n".join(f"  {r.id}: {r.stage}: {r.error}: {r.message}" for r in self.examples)
             raise VaeBatchError(
                 f"stopped early: {self.counts['rejects']:,} of the first {images:,} images are rejects, such as\n"
@@ -259,8 +259,7 @@ def _ending(summary: Summary) -> str:
     for reason, count in summary.reject_reasons.items():
         lines.append(f"  rejects: {count:,} × {reason}")
     for group, what in (("nulls", "values that did not fit label"), ("sidecars", "sidecars without labels:")):
-        for name, count in summary.notes.get(group, {}).items():
-            lines.append(f"  {count:,} {what} {name}")
+        lines += [f"  {count:,} {what} {name}" for name, count in summary.notes.get(group, {}).items()]
     if unforeseen := summary.notes.get("unforeseen"):
         lines.append(f"  keys of sidecars that have no column: {', '.join(list(unforeseen)[:8])}")
     if summary.complete:

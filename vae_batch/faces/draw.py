@@ -38,8 +38,9 @@ def render(face: Attributes, scene: Setting, size: tuple[int, int] = SIZE) -> np
     )
     canvas = Canvas(_backdrop(scene), size, origin, unit * (1.0 + 0.12 * scene.scale))
     paint(canvas, face, palette(face, scene), lean=2 * scene.light_turn - 1)
-    light = 0.84 + 0.16 * scene.light
-    return np.asarray(canvas.picture().point([round(light * value) for value in range(256)] * 3))
+    light = 215 + round(41 * scene.light)  # in 256ths: integers are exact, and fast
+    lit: npt.NDArray[np.uint16] = np.multiply(np.asarray(canvas.picture()), light, dtype=np.uint16)
+    return (lit >> 8).astype(np.uint8)
 
 
 def _backdrop(scene: Setting) -> Image.Image:

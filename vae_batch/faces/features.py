@@ -32,8 +32,10 @@ def paint(canvas: Canvas, face: Attributes, tones: Palette, lean: float) -> None
 
 def _hair_behind(canvas: Canvas, face: Attributes, tones: Palette) -> None:
     """What of the hair shows behind the neck."""
-    bottom, half = -12 + 74 * face.hair_length, 34 + 8 * face.hair_length
-    outline = [(0, -50), (half, -30), (half, bottom - 10), (half * 0.6, bottom), (0, bottom)]
+    long = _reach(face)
+    bottom, half = -10 + 86 * long, 30 + 14 * long
+    outline = [(0, -40), (half * 0.9, -30), (half, bottom - 40 * long)]
+    outline += [(half * 0.7, bottom - 12 * long), (0, bottom)]
     canvas.shape(mirrored(outline), mix(tones.hair_shade, BLACK, 0.3))
 
 
@@ -49,7 +51,7 @@ def _sides(canvas: Canvas, face: Attributes, tones: Palette) -> None:
     """The ears, and the hair that grows down over them and on over the shoulders."""
     canvas.pair((40, 2), (7, 10), tones.skin)
     canvas.pair((40, 3), (4, 6), tones.shade)
-    long = face.hair_length
+    long = _reach(face)
     top, bottom, outer = _top(face), -16 + 116 * long, 42 + 19 * long
     fall = bottom + 30
     lock = [(0.0, top + 8), (28, top + 6), (41 + 6 * long, top + 27), (outer, -30 + 0.4 * fall)]
@@ -65,8 +67,8 @@ def _sides(canvas: Canvas, face: Attributes, tones: Palette) -> None:
 def _head(canvas: Canvas, tones: Palette, lean: float) -> None:
     """The face, from its shaded rim to the side in the light."""
     outline = mirrored([(0, -50), (26, -44), (39, -22), (40, 4), (34, 28), (18, 46), (0, 51)])
-    shades = (mix(tones.skin, tones.shade, 0.6), tones.skin, mix(tones.skin, tones.glow, 0.5), tones.glow)
-    for share, tone in zip((1.0, 0.93, 0.76, 0.55), shades, strict=True):
+    shades = (mix(tones.skin, tones.shade, 0.6), tones.skin, tones.glow)
+    for share, tone in zip((1.0, 0.92, 0.68), shades, strict=True):
         middle = (lean * 14 * (1 - share), -8 * (1 - share))
         canvas.shape([(x * share + middle[0], y * share + middle[1]) for x, y in outline], tone)
 
@@ -140,7 +142,7 @@ def _eyes(canvas: Canvas, face: Attributes, tones: Palette) -> None:
 
 def _fringe(canvas: Canvas, face: Attributes, tones: Palette) -> None:
     """The hair above the forehead, parted on one side."""
-    top, wide = _top(face), 41 + 6 * face.hair_length
+    top, wide = _top(face), 41 + 6 * _reach(face)
     left = [(-wide, -8.0), (-wide, top + 27), (-28, top + 6), (0, top)]
     right = [(28, top + 6), (wide, top + 27), (wide, -8), (38, -18), (30, -31)]
     canvas.shape([*left, *right, (6, -34), (-12, -42), (-26, -32), (-38, -18)], tones.hair)
@@ -148,9 +150,14 @@ def _fringe(canvas: Canvas, face: Attributes, tones: Palette) -> None:
     canvas.shape(shine, tones.hair_glow)
 
 
+def _reach(face: Attributes) -> float:
+    """How far the hair reaches; faster at first, where it is hidden behind the head."""
+    return face.hair_length * (1.4 - 0.4 * face.hair_length)
+
+
 def _top(face: Attributes) -> float:
     """Height of the crown of the hair; longer hair has more body."""
-    return -61 - 8 * face.hair_length
+    return -61 - 8 * _reach(face)
 
 
 def _brows(canvas: Canvas, face: Attributes, tones: Palette) -> None:

@@ -41,17 +41,16 @@ def draw_all(folder: Path, shards: Sequence[Shard], workers: int, on_progress: O
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of torch or ray
     drawn, stop = spawn.Value("q", 0), spawn.Event()
     pool = ProcessPoolExecutor(min(workers, len(shards)), spawn, _start_worker, (drawn, stop))
-    with pool:
-        try:
-            with _deaf_to_ctrl_c():
-                futures = [pool.submit(_draw, folder, shard) for shard in shards]
-            _watch(futures, drawn, on_progress)
-            return sum(future.result() for future in futures)
-        except BrokenProcessPool as error:
-            raise OutputError(_BROKEN) from error
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+    try:
+        with _deaf_to_ctrl_c():
+            futures = [pool.submit(_draw, folder, shard) for shard in shards]
+        _watch(futures, drawn, on_progress)
+        return sum(future.result() for future in futures)
+    except BrokenProcessPool as error:
+        raise OutputError(_BROKEN) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

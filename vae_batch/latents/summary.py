@@ -100,7 +100,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
             notes.setdefault(group, Counter()).update(counts)
         if footer.rejects_file:
             reasons.update(_reasons(layout, footer.rejects_file))
-    total.notes = {group: dict(counts) for group, counts in notes.items() if counts}
+    total.notes = {group: dict(+counts) for group, counts in notes.items() if +counts}
     total.numerics = sorted(numerics)
     total.reject_reasons = dict(reasons.most_common())
     total.statistics = moments.statistics(job.model["deterministic"])

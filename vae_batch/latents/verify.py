@@ -173,10 +173,12 @@ def _batch(job: JobFile, batch: pa.RecordBatch) -> Iterator[str]:
 
 def _floats(column: pa.Array) -> np.ndarray:
     """Give (N, …) numbers as (N, D); nulls are left out."""
-    rows = len(column) - column.null_count
+    column = column.drop_null()
+    rows, width = len(column), 1
     while pa.types.is_fixed_size_list(column.type):
+        width *= column.type.list_size
         column = column.flatten()
-    return np.asarray(column.drop_null().to_numpy(zero_copy_only=False)).reshape(rows, -1)
+    return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(rows, width)
 
 
 def _repeated_ids(layout: Layout, units: list[int]) -> list[str]:

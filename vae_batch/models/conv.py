@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from vae_batch.errors import ModelError
 from vae_batch.models.base import ModelCard, Precision
 from vae_batch.models.gaussian import DiagonalGaussian
+from vae_batch.models.linear import LinearPath
 
 PATCH = 4
 LOGVAR_MIN, LOGVAR_MAX = -14.0, 6.0
@@ -70,7 +72,8 @@ class Residual(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, channels, h, w) to the same."""
-        return (h + self.second(self.first(h).relu_())).relu_()
+        detail: Tensor = self.second(self.first(h).relu_())
+        return (h + detail).relu_()
 
 
 def encoder(config: ConvConfig) -> nn.Sequential:
@@ -85,49 +88,91 @@ def encoder(config: ConvConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten())
 
 
-def decoder(config: ConvConfig) -> nn.Sequential:
-    """(B, Z) to logits (B, C, H, W)."""
-    *finer, width = config.levels()
-    grid = config.grid()
-    layers = [nn.Linear(config.latent_dim, width * grid**2), nn.Unflatten(1, (width, grid, grid))]
-    layers += [nn.ReLU(inplace=True), Residual(width)]
-    for channels in reversed(finer):
-        up = nn.Conv2d(width, 4 * channels, 3, padding=1)
-        layers += [up, nn.PixelShuffle(2), nn.ReLU(inplace=True), Residual(channels)]
-        width = channels
-    pixels = nn.Conv2d(width, config.in_channels * PATCH**2, 3, padding=1)
-    return nn.Sequential(*layers, pixels, nn.PixelShuffle(PATCH))
+class Decoder(nn.Module):
+    """From latents and the linear VAE's sketch of the images to the detail that the sketch lacks.
+
+    The sketch goes down level by level, meets the latents on the coarsest grid, and on the way up each level sees
+    the sketch again: most of what is missing is near what is there.
+    """
+
+    def __init__(self, config: ConvConfig) -> None:
+        super().__init__()
+        levels, grid, patches = config.levels(), config.grid(), config.in_channels * PATCH**2
+        finest, coarsest = levels[0], levels[-1]
+        downward, upward = list(pairwise(levels)), list(pairwise(reversed(levels)))
+        self.fold, self.unfold = nn.PixelUnshuffle(PATCH), nn.PixelShuffle(PATCH)
+        self.down = nn.ModuleList(
+            [nn.Conv2d(patches, finest, 3, padding=1)] + [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in downward]
+        )
+        self.latent = nn.Sequential(
+            nn.Linear(config.latent_dim, coarsest * grid**2), nn.Unflatten(1, (coarsest, grid, grid))
+        )
+        self.up = nn.ModuleList(
+            [nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in upward]
+        )
+        self.residual = nn.ModuleList([Residual(channels) for channels in reversed(levels)])
+        self.pixels = nn.Conv2d(finest, patches, 3, padding=1)
+
+    def forward(self, z: Tensor, sketch_BCHW: Tensor) -> Tensor:
+        """(B, Z) and (B, C, H, W) to (B, C, H, W)."""
+        sketches, h = [], self.fold(sketch_BCHW - 0.5)
+        for down in self.down:
+            h = down(h).relu_()
+            sketches.append(h)
+        h = self.residual[0]((self.latent(z) + sketches.pop()).relu_())
+        for up, residual in zip(self.up, self.residual[1:], strict=True):
+            h = residual((up(h) + sketches.pop()).relu_())
+        detail: Tensor = self.unfold(self.pixels(h))
+        return detail
 
 
 class ConvVAE(nn.Module):
-    """The network; keeps the protocol `vae_batch.models.VAE`."""
+    """The network: a linear VAE, and convolutions that learn what it cannot; keeps the protocol `VAE`."""
 
     def __init__(self, config: ConvConfig) -> None:
         super().__init__()
         self.config = config
+        self.linear = LinearPath(config.image_size, config.in_channels, config.latent_dim)
         self.encoder = encoder(config)
-        features = config.levels()[-1] * config.grid() ** 2
-        self.head = nn.Linear(features, 2 * config.latent_dim)
-        self.decoder = decoder(config)
+        self.head = nn.Linear(config.levels()[-1] * config.grid() ** 2, 2 * config.latent_dim)
+        self.decoder = Decoder(config)
         self.card = self._card()
 
     def encode(self, x_BCHW: Tensor) -> DiagonalGaussian:
-        """Give the posteriors; mean and logvar (B, Z) float32, logvar in [-14, 6]. The head is float32 always."""
-        x = x_BCHW.to(self._dtype(), memory_format=torch.channels_last)
-        features = self.encoder(x)
+        """Give the posteriors of images (B, C, H, W), float32 in [0, 1].
+
+        Mean and logvar (B, Z) and all that leads from the features to them are float32; logvar lies in [-14, 6].
+        """
+        x = x_BCHW.contiguous(memory_format=torch.channels_last)
+        features = self.encoder(x.to(self._dtype()) - 0.5)
         with _full_precision(x):
             mean, logvar = self.head(features.float()).chunk(2, dim=1)
+            mean = mean + self.linear.encode(x)
         return DiagonalGaussian(mean, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
 
     def decode(self, z: Tensor) -> Tensor:
         """Give the images of latents (B, Z): (B, C, H, W) float32 in [0, 1]."""
-        return self.decoder(z.to(self._dtype())).float().sigmoid()
+        return self.expected(z).clamp(0.0, 1.0)
+
+    def expected(self, z: Tensor) -> Tensor:
+        """Give the mean of p(x|z), (B, C, H, W) float32, not yet limited to [0, 1]: what training compares."""
+        with _full_precision(z):
+            sketch = self.linear.decode(z)
+        detail: Tensor = self.decoder(z.to(self._dtype()), sketch.to(self._dtype()))
+        return sketch + detail.float()
+
+    def start_from(self, x_BCHW: Tensor) -> None:
+        """Begin as the best linear VAE of some images (N, C, H, W), float32 in [0, 1]; the convolutions add nothing."""
+        for parameter in (*self.head.parameters(), *self.decoder.pixels.parameters()):
+            nn.init.zeros_(parameter)
+        with torch.no_grad():
+            self.head.bias[self.config.latent_dim :] = self.linear.fit(x_BCHW)
 
     def prepare(self, device: str, precision: Precision) -> Self:
         """Make ready for inference: encoder and decoder in the given precision, the head in float32."""
-        self.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        self.encoder.to(DTYPES[precision])
-        self.decoder.to(DTYPES[precision])
+        self.to(device).eval().requires_grad_(False)
+        for half in (self.encoder, self.decoder):
+            half.to(DTYPES[precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     def _dtype(self) -> torch.dtype:

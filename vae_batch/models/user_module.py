@@ -161,16 +161,18 @@ def _find(module: ModuleType, reference: ModuleReference, ref: str) -> Any:
     found: Any = module
     for part in reference.callable.split("."):
         if not hasattr(found, part):
-            names = [
-                n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
-            ]
             raise ModelError(
-                f"--model {ref}: {module.__name__} has no {reference.callable}; it has {', '.join(names) or 'no callables'}"
+                f"--model {ref}: {module.__name__} has no {reference.callable}; it has {_own_names(module)}"
             )
         found = getattr(found, part)
     if not callable(found):
         raise ModelError(f"--model {ref}: {reference.callable} is {describe(found)}, not a class or function")
     return found
+
+
+def _own_names(module: ModuleType) -> str:
+    mine = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
+    return ", ".join(mine) or "no classes or functions of its own"
 
 
 def _digest(reference: ModuleReference, network: nn.Module) -> str:

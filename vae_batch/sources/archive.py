@@ -7,10 +7,10 @@ from typing import Any
 
 from vae_batch.sources.groups import groups, pair
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
-from vae_batch.sources.names import is_json, stem_of
-from vae_batch.sources.sniff import HEAD_BYTES, has_image_extension, has_image_magic
+from vae_batch.sources.member import Member
+from vae_batch.sources.sniff import HEAD_BYTES, has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES, Stream, open_stream
-from vae_batch.sources.tar import Member, Walk
+from vae_batch.sources.tar import Walk
 from vae_batch.types import ImageRecord, Piece, Reject, Tally
 
 Labels = dict[str, Any]
@@ -73,7 +73,7 @@ class _Sidecars:
         parsed = {member.start: parse_labels(member.data) for member in jsons}
         for member in jsons:
             self._tally.sidecars["unreadable"] += parsed[member.start] is None
-            if stem_of(member.name) == key and self._shared is None:
+            if member.stem == key and self._shared is None:
                 self._tally.sidecars["late"] += continued
                 self._shared = (parsed[member.start],)
         shared = self._shared[0] if self._shared else None
@@ -85,7 +85,7 @@ def _load(stream: Stream, member: Member) -> None:
     if member.kind != "file" or member.error:
         return
     head = b""
-    if not has_image_extension(member.name) and not _small_json(member):
+    if not member.is_image and not _small_json(member):
         head = _read(stream, member, min(member.size, HEAD_BYTES))
         if member.error or not has_image_magic(head):
             return
@@ -98,7 +98,7 @@ def _load(stream: Stream, member: Member) -> None:
 
 
 def _small_json(member: Member) -> bool:
-    return is_json(member.name) and member.size <= MAX_SIDECAR_BYTES
+    return member.is_json and member.size <= MAX_SIDECAR_BYTES
 
 
 def _read(stream: Stream, member: Member, n: int) -> bytes:
@@ -122,12 +122,11 @@ def _outcome(
     if member.kind == "damage":
         return Reject(f"{shard}@{member.start}", shard, row, "read", member.error, member.message)
     image_id = f"{shard}/{member.name}"
-    by_name = has_image_extension(member.name)
     if member.error:
         return Reject(image_id, shard, row, "read", member.error, member.message)
-    if member.kind == "link" and by_name:
+    if member.kind == "link" and member.is_image:
         return Reject(image_id, shard, row, "read", "LinkMember", "links in archives are not followed")
-    if member.data is None or not (by_name or has_image_magic(member.data[:HEAD_BYTES])):
+    if member.data is None or not (member.is_image or has_image_magic(member.data[:HEAD_BYTES])):
         return None
     if repeated:
         return Reject(image_id, shard, row, "read", "DuplicateId", "an earlier member of the tar has this name")

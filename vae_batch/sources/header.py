@@ -43,17 +43,15 @@ def _signed_sum(block: bytes) -> int:
 
 def _number(raw: bytes) -> int:
     """A number field: octal text, or base-256 where the first bit is set."""
-    if raw[0] == 0x80:
-        return int.from_bytes(raw[1:], "big")
-    digits = raw.partition(b"\0")[0].strip(b" ")
+    digits = raw.strip(b" \0")
+    if not digits.isdigit():
+        if raw[0] == 0x80:
+            return int.from_bytes(raw[1:], "big")
+        digits = raw.partition(b"\0")[0].strip(b" ") or b"0"
     try:
-        if not digits:
-            return 0
-        if digits.isdigit():
-            return int(digits, 8)
+        return int(digits, 8)
     except ValueError:
-        pass
-    raise DamageError(f"{raw!r} is no number")
+        raise DamageError(f"{raw!r} is no number") from None
 
 
 def decimal(raw: bytes) -> int:

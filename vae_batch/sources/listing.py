@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -46,11 +47,12 @@ def is_sidecar(path: str, previous: str) -> bool:
     return is_json(path) and stem_of(path) == stem_of(previous) and has_image_extension(previous)
 
 
-def list_folder(root: str) -> tuple[Listing, list[Entry]]:
+def list_folder(root: Path) -> tuple[Listing, list[Entry]]:
     """Walk a folder: its loose files, and its tars.
 
-    A folder's files come first, then its folders, both in the order of their names' bytes. Links are followed; a link to a folder that
-    holds it is not. What cannot be looked at (a dangling link) is listed with size 0 and fails when it is read.
+    A folder's files come first, then its folders, both in the order of their names' bytes. Links are followed; a
+    link to a folder that holds it is not. What cannot be looked at (a dangling link) is listed with size 0, and
+    fails when it is read.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -71,7 +73,7 @@ def list_folder(root: str) -> tuple[Listing, list[Entry]]:
     return Listing(paths, np.concatenate(sizes) if sizes else np.zeros(0, np.int64), seen), tars
 
 
-def _loose(root: str, tars: list[Entry]) -> Iterator[Entry]:
+def _loose(root: Path, tars: list[Entry]) -> Iterator[Entry]:
     """Files with their sidecars behind them; tars go to the list."""
     for files, found in _folders(os.fsencode(root)):
         tars += found
@@ -100,15 +102,15 @@ def _folders(root: bytes) -> Iterator[tuple[list[Entry], list[Entry]]]:
     stack = [(b"", frozenset([_identity(root)]))]
     while stack:
         folder, ancestors = stack.pop()
-        with os.scandir(os.path.join(root, folder)) as entries:
-            found = sorted((os.path.join(folder, entry.name), *_look(entry)) for entry in entries)
+        with os.scandir(root + b"/" + folder) as entries:
+            found = sorted((folder + entry.name, *_look(entry)) for entry in entries)
         texts = [(to_text(path), size, kind) for path, size, kind in found if kind != "folder"]
         tars = [(path, size) for path, size, kind in texts if kind == "file" and is_tar(path)]
         yield [(path, size) for path, size, kind in texts if kind != "file" or not is_tar(path)], tars
         for path in (path for path, _, kind in reversed(found) if kind == "folder"):
-            identity = _identity(os.path.join(root, path))
+            identity = _identity(root + b"/" + path)
             if identity not in ancestors:
-                stack.append((path, ancestors | {identity}))
+                stack.append((path + b"/", ancestors | {identity}))
 
 
 def _look(entry: os.DirEntry[bytes]) -> tuple[int, str]:

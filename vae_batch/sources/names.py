@@ -46,12 +46,6 @@ def stem_of(name: str) -> str:
     return stem if dot and "/" not in extension else name
 
 
-def key_of(name: str) -> str:
-    """The WebDataset key: the path up to the first dot of its base name (a leading dot does not count)."""
-    dot = name.find(".", name.rfind("/") + 2)
-    return name if dot < 0 else name[:dot]
-
-
 def is_json(name: str) -> bool:
     """Whether a file may be a sidecar, going by its name."""
     return name.endswith(".json")
@@ -59,7 +53,7 @@ def is_json(name: str) -> bool:
 
 def is_tar(name: str) -> bool:
     """Whether a file is a shard, going by its name."""
-    return name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+    return name.lower().endswith((".tar", ".tar.gz", ".tgz")) and not name.rpartition("/")[2].startswith("._")
 
 
 def is_compressed(name: str) -> bool:

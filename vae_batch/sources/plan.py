@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from vae_batch.errors import SpecError
 from vae_batch.sources.listing import Listing
 from vae_batch.sources.source import Shard, Source
-from vae_batch.sources.survey import TarIndex, index_tar, survey
+from vae_batch.sources.survey import TarIndex, count_images, index_tar, inventory
 from vae_batch.types import Piece, Unit
 
 MIN_UNIT, MAX_UNIT = 256, 8192
@@ -21,11 +21,11 @@ SPLIT_AT = 1.5
 
 
 def default_unit_size(total: int, row_bytes: int | None = None) -> int:
-    """Images in a unit: a 64th of the collection, but 256 to 8,192, and never more than 512 MB of output.
+    """Files in a unit: a 64th of the collection, but 256 to 8,192, and never more than 512 MB of output.
 
     Args:
-        total: images in the collection.
-        row_bytes: bytes of output for each, if known.
+        total: files in the collection.
+        row_bytes: bytes of output for each image, if known.
     """
     size = min(max(-(-total // 64), MIN_UNIT), MAX_UNIT)
     return size if row_bytes is None else max(1, min(size, MAX_PART_BYTES // max(1, row_bytes)))
@@ -48,7 +48,7 @@ def plan_units(source: Source, unit_size: int | None = None, row_bytes: int | No
     """
     if unit_size is not None and unit_size < 1:
         raise SpecError(f"unit_size is {unit_size}; it must be 1 or more")
-    size = unit_size or default_unit_size(survey(source).extent.files, row_bytes)
+    size = unit_size or default_unit_size(count_images(source).files, row_bytes)
     return _number(source, size)
 
 
@@ -106,7 +106,7 @@ def _ambiguous(listing: Listing) -> set[str]:
 
 def _tar_units(source: Source, size: int) -> Iterator[_Draft]:
     """Small tars together, big ones split."""
-    found = survey(source)
+    found = inventory(source)
     draft = _Draft()
     for shard, index, rows in zip(source.shards, found.indexes, found.rows, strict=True):
         if draft.pieces and draft.rows + rows > size:

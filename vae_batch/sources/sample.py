@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from vae_batch.sources.folder import read_small
 from vae_batch.sources.groups import groups, pair
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
-from vae_batch.sources.names import is_json
+from vae_batch.sources.member import Member
 from vae_batch.sources.source import Source
 from vae_batch.sources.streams import Stream, open_stream
-from vae_batch.sources.tar import Member, Walk
+from vae_batch.sources.tar import Walk
 
 _FILES_PER_SIDECAR = 20
 
@@ -37,7 +38,7 @@ def _sidecars(source: Source, limit: int) -> Iterator[bytes | None]:
     budget = _FILES_PER_SIDECAR * limit
     for shard in source.shards:
         with open_stream(source.root, shard.path) as stream:
-            for key, group in groups(Walk(stream), lambda member, stream=stream: _load_json(stream, member)):
+            for key, group in groups(Walk(stream), partial(_load_json, stream)):
                 files, sidecars = pair(key, group)
                 yield from (member.data for member in sidecars)
                 budget -= len(files)
@@ -46,5 +47,5 @@ def _sidecars(source: Source, limit: int) -> Iterator[bytes | None]:
 
 
 def _load_json(stream: Stream, member: Member) -> None:
-    if member.kind == "file" and is_json(member.name) and member.size <= MAX_SIDECAR_BYTES and not member.error:
+    if member.kind == "file" and member.is_json and member.size <= MAX_SIDECAR_BYTES and not member.error:
         member.data = stream.read(member.size)

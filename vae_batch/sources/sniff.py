@@ -11,7 +11,68 @@ HEAD_BYTES = 32
 # What Pillow registers, less what is no image (PDF, MPEG, HDF5 ...), what runs a program (EPS) and what Pillow
 # only knows the name of; HEIC and JPEG XL are images that Pillow lacks: better a reject than a silent skip.
 IMAGE_EXTENSIONS = frozenset(
-    ["apng", "avif", "avifs", "blp", "bmp", "bw", "cur", "dcx", "dds", "dib", "fit", "fits", "flc", "fli", "ftc", "ftu", "gbr", "gif", "heic", "heif", "icb", "icns", "ico", "im", "j2c", "j2k", "jfif", "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "jxl", "mpo", "msp", "pbm", "pcd", "pcx", "pfm", "pgm", "png", "pnm", "ppm", "psd", "pxr", "qoi", "ras", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "vda", "vst", "webp", "xbm", "xpm"]
+    [
+        "apng",
+        "avif",
+        "avifs",
+        "blp",
+        "bmp",
+        "bw",
+        "cur",
+        "dcx",
+        "dds",
+        "dib",
+        "fit",
+        "fits",
+        "flc",
+        "fli",
+        "ftc",
+        "ftu",
+        "gbr",
+        "gif",
+        "heic",
+        "heif",
+        "icb",
+        "icns",
+        "ico",
+        "im",
+        "j2c",
+        "j2k",
+        "jfif",
+        "jp2",
+        "jpc",
+        "jpe",
+        "jpeg",
+        "jpf",
+        "jpg",
+        "jpx",
+        "jxl",
+        "mpo",
+        "msp",
+        "pbm",
+        "pcd",
+        "pcx",
+        "pfm",
+        "pgm",
+        "png",
+        "pnm",
+        "ppm",
+        "psd",
+        "pxr",
+        "qoi",
+        "ras",
+        "rgb",
+        "rgba",
+        "sgi",
+        "tga",
+        "tif",
+        "tiff",
+        "vda",
+        "vst",
+        "webp",
+        "xbm",
+        "xpm",
+    ]
 )
 
 _PREFIXES = (
@@ -41,10 +102,11 @@ _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 def has_image_extension(name: str) -> bool:
     """Whether the last extension of a path is that of an image; "._x.jpg" is metadata that macOS leaves behind."""
-    stem, dot, extension = name.rpartition(".")
-    if not dot or extension.lower() not in IMAGE_EXTENSIONS:
+    stem, _, extension = name.rpartition(".")
+    if extension.lower() not in IMAGE_EXTENSIONS:
         return False
-    return not stem.rpartition("/")[2].startswith("._")
+    base = stem.rpartition("/")[2]
+    return base != "" and not base.startswith("._")
 
 
 def has_image_magic(head: bytes) -> bool:

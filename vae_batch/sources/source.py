@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from vae_batch.errors import SourceError
 from vae_batch.sources.listing import Entry, Listing, list_folder, no_files
@@ -66,49 +67,43 @@ def open_source(location: str) -> Source:
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", location):
         raise SourceError(f"{location}: this version reads local paths only; copy or mount the collection first")
-    path = os.path.abspath(os.path.expanduser(location))
+    path = Path(location).expanduser().absolute()
     try:
         root, files, tars = _look(location, path)
     except OSError as error:
-        raise SourceError(f"{location}: {error.strerror}: {os.fsdecode(error.filename or path)}") from error
+        raise SourceError(f"{location}: {error.strerror}: {os.fsdecode(error.filename or str(path))}") from error
     shards = tuple(Shard(path, size, is_compressed(path)) for path, size in tars)
     if not shards and not files.seen:
         raise SourceError(f"{location}: there are no files in this folder")
-    return Source(location, root, files, shards)
+    return Source(location, str(root), files, shards)
 
 
-def _look(location: str, path: str) -> tuple[str, Listing, list[Entry]]:
+def _look(location: str, path: Path) -> tuple[Path, Listing, list[Entry]]:
     """Root, loose files and tars of what a path or a pattern names."""
-    if os.path.isdir(path):
+    if path.is_dir():
         return path, *list_folder(path)
-    if os.path.exists(path):
-        if not os.path.isfile(path) or not is_tar(path):
+    if path.exists():
+        if not path.is_file() or not is_tar(path.name):
             raise SourceError(f"{location} is neither a folder nor a tar; a source is {_SUPPORTED}")
-        root = os.path.dirname(path)
-        return root, no_files(), _tars(root, [path])
+        return path.parent, no_files(), _tars(path.parent, [str(path)])
     if not glob.has_magic(location):
         raise SourceError(f"{location}: no such file or folder; a source is {_SUPPORTED}")
     return _match(location, path)
 
 
-def _match(location: str, pattern: str) -> tuple[str, Listing, list[Entry]]:
+def _match(location: str, pattern: Path) -> tuple[Path, Listing, list[Entry]]:
     """The tars that a pattern matches; its root is the folder before the first wildcard."""
-    matches = glob.glob(pattern, recursive=True)
+    matches = glob.glob(str(pattern), recursive=True)
     if not matches:
-        raise SourceError(f"{location}: the pattern matches nothing; quote it, so that the shell leaves it alone")
+        raise SourceError(f"{location}: the pattern matches nothing")
     for match in matches:
-        if not is_tar(match) or not os.path.isfile(match):
+        if not is_tar(match) or not Path(match).is_file():
             raise SourceError(f"{location} matches {match}, which is no tar; a source is {_SUPPORTED}")
-    fixed: list[str] = []
-    for part in pattern.split("/"):
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    root = "/".join(fixed) or "/"
+    root = next(folder for folder in pattern.parents if not glob.has_magic(str(folder)))
     return root, no_files(), _tars(root, matches)
 
 
-def _tars(root: str, paths: list[str]) -> list[Entry]:
+def _tars(root: Path, paths: list[str]) -> list[Entry]:
     """Relative path and size of each tar, by the bytes of the paths."""
-    names = sorted(os.path.relpath(os.fsencode(path), os.fsencode(root)) for path in set(paths))
-    return [(to_text(name), os.stat(os.path.join(os.fsencode(root), name)).st_size) for name in names]
+    found = sorted((os.fsencode(Path(path).relative_to(root)), Path(path).stat().st_size) for path in set(paths))
+    return [(to_text(name), size) for name, size in found]

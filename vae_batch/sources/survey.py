@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from vae_batch.errors import SourceError
 from vae_batch.sources.groups import groups, pair
-from vae_batch.sources.names import stem_of
+from vae_batch.sources.header import BLOCK
+from vae_batch.sources.member import Member
 from vae_batch.sources.source import Shard, Source
-from vae_batch.sources.streams import GzipStream, open_stream
-from vae_batch.sources.tar import BLOCK, Member, Walk
+from vae_batch.sources.streams import READ_BYTES, GzipStream, Stream, open_stream
+from vae_batch.sources.tar import Walk
 
 WALK_BYTES = 16 << 30
 """Uncompressed tars of up to so many bytes together are walked for an exact count."""
@@ -28,7 +32,7 @@ class TarIndex:
     rows: int
     """Files that a reader will see."""
     border_offsets: npt.NDArray[np.int64]
-    """Where the tar may be split: offsets of headers, ascending, the first 0; all borders or, of many, an even choice."""
+    """Where the tar may be split: offsets of headers, ascending, the first 0; all borders or an even choice."""
     border_rows: npt.NDArray[np.int64]
     """Row number of the file behind each border."""
     repeats: npt.NDArray[np.int64]
@@ -42,7 +46,7 @@ class Extent:
     shards: int
     """Tars, and one for the loose files if there are any."""
     files: int
-    """What readers will see: images, damage and other files, without sidecars."""
+    """What readers will meet: images, damage and other files, without sidecars."""
     bytes: int
     """On disk."""
     exact: bool
@@ -50,47 +54,58 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """Extent, and for each tar in order its index (None where it was not walked) and its files."""
+class Inventory:
+    """What was found in each tar, in order."""
 
-    extent: Extent
     indexes: list[TarIndex | None]
+    """None where the tar was not walked."""
     rows: list[int]
+    """Files in it, counted or estimated."""
 
 
 def count_images(source: Source) -> Extent:
-    """How many files a source has, exactly or, for compressed and very large tars, about. Raises SourceError."""
-    return survey(source).extent
+    """How many files a source has: exactly or, for compressed and very large tars, about.
+
+    Raises:
+        SourceError: a tar is gone, or cannot be read.
+    """
+    found = inventory(source)
+    loose = source.files.seen
+    shards = len(found.rows) + (loose > 0)
+    return Extent(shards, loose + sum(found.rows), source.bytes, None not in found.indexes)
 
 
 @lru_cache(maxsize=1)
-def survey(source: Source) -> Survey:
-    """Look into the tars of a source, once for all who ask about the same Source object.
-
-    Raises:
-        SourceError: a tar is gone.
-        OSError: the storage fails.
-    """
+def inventory(source: Source) -> Inventory:
+    """Look into the tars of a source, once for all who ask about the same Source object. Raises SourceError."""
     walk = sum(shard.bytes for shard in source.shards if not shard.compressed) <= WALK_BYTES
     mean: dict[bool, float] = {}
-    indexes = [index_tar(source.root, shard) if walk else None for shard in source.shards]
-    rows: list[int] = []
-    for shard, index in zip(source.shards, indexes, strict=True):
+    found = Inventory([], [])
+    for shard in source.shards:
+        index = index_tar(source.root, shard) if walk else None
         if index is None and shard.compressed not in mean:
             mean[shard.compressed] = _mean_bytes(source.root, shard)
-        estimate = 0 if index else max(1, round(shard.bytes / mean[shard.compressed]))
-        rows.append(index.rows if index else estimate)
-    loose = source.files.seen
-    extent = Extent(len(rows) + (loose > 0), loose + sum(rows), source.bytes, None not in indexes)
-    return Survey(extent, indexes, rows)
+        found.indexes.append(index)
+        found.rows.append(index.rows if index else max(1, round(shard.bytes / mean[shard.compressed])))
+    return found
 
 
 def index_tar(root: str, shard: Shard) -> TarIndex | None:
-    """Walk over a tar's headers, without its data; None for a compressed one."""
+    """Walk over a tar's headers, without its data; None for a compressed one. Raises SourceError."""
     if shard.compressed:
         return None
-    with open_stream(root, shard.path, window=BLOCK) as stream:
+    with _open(root, shard, BLOCK) as stream:
         return None if isinstance(stream, GzipStream) else _index(Walk(stream))
+
+
+@contextmanager
+def _open(root: str, shard: Shard, window: int = READ_BYTES) -> Iterator[Stream]:
+    """A plan is made once, by the driver: what the storage does to it is for the user to see."""
+    try:
+        with open_stream(root, shard.path, window=window) as stream:
+            yield stream
+    except OSError as error:
+        raise SourceError(f"{shard.path} under {root} cannot be read: {error.strerror}") from error
 
 
 def _index(walk: Walk) -> TarIndex:
@@ -104,7 +119,7 @@ def _index(walk: Walk) -> TarIndex:
         if not shared and walk.splittable and group[0].kind != "damage":
             borders.add(group[0].start, rows)
         files, sidecars = pair(key, group)
-        shared = shared or any(stem_of(member.name) == key for member in sidecars)
+        shared = shared or any(member.stem == key for member in sidecars)
         for member, _ in files:
             if member.kind == "damage":
                 damaged.append(len(hashes))
@@ -135,12 +150,9 @@ class _Borders:
 
 def _repeats(hashes: array[int], damaged: list[int]) -> npt.NDArray[np.int64]:
     """Rows whose hash an earlier row has; damage has no name to repeat."""
-    values = np.array(hashes, np.int64)
-    _, first = np.unique(values, return_index=True)
-    repeated = np.ones(len(values), bool)
-    repeated[first] = False
-    repeated[damaged] = False
-    return np.flatnonzero(repeated)
+    rows = np.delete(np.arange(len(hashes)), damaged)
+    _, first = np.unique(np.array(hashes, np.int64)[rows], return_index=True)
+    return np.sort(np.delete(rows, first))
 
 
 def _look_only(member: Member) -> None:
@@ -149,7 +161,7 @@ def _look_only(member: Member) -> None:
 
 def _mean_bytes(root: str, shard: Shard) -> float:
     """Bytes on disk for each file, from the first files of a tar."""
-    with open_stream(root, shard.path) as stream:
+    with _open(root, shard) as stream:
         files = 0
         for key, group in groups(Walk(stream), _look_only):
             files += len(pair(key, group)[0])

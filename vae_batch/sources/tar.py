@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 from vae_batch.errors import SourceError
 from vae_batch.sources.header import (
@@ -21,6 +20,7 @@ from vae_batch.sources.header import (
     pax_records,
     relative,
 )
+from vae_batch.sources.member import Kind, Member, damage, named
 from vae_batch.sources.names import to_text
 from vae_batch.sources.streams import Stream
 
@@ -29,33 +29,12 @@ MAX_META_BYTES = 1 << 20
 _SCAN_BYTES = 128 * BLOCK
 _ZERO = bytes(BLOCK)
 
-Kind = Literal["file", "link", "special", "folder", "damage"]
 _KINDS: dict[bytes, Kind] = {
     **dict.fromkeys([b"1", b"2"], "link"),
     **dict.fromkeys([b"3", b"4", b"6"], "special"),  # devices and pipes
     **dict.fromkeys([b"5", b"D", b"V"], "folder"),  # folder, GNU's dump of a folder, volume label
 }
 _META = frozenset([b"L", b"K", b"x", b"X", b"g"])
-
-
-@dataclass(slots=True)
-class Member:
-    """A member of an archive, or a stretch of damage in it (`kind` "damage", without a name)."""
-
-    name: str
-    """The member's path as text, without "./" or "/" in front."""
-    size: int
-    """Bytes of data."""
-    kind: Kind
-    start: int
-    """Offset of its first header, extended ones included."""
-    error: str = ""
-    """Class name of what makes it a reject, where something does; its data is then not to be read."""
-    message: str = ""
-    data: bytes | None = None
-    """Filled in by the reader for what may be handed on."""
-    short: bool = False
-    """The stream ended inside its data; set by the walk, or by whoever reads the data."""
 
 
 @dataclass(slots=True)
@@ -109,10 +88,17 @@ class Walk:
             except DamageError as error:
                 yield self._damage(at, str(error))
                 continue
-            if member is not None:
-                yield from self._visit(member)
-                if member.short:
-                    return
+            if member is None:
+                continue
+            behind = self._enter(member)
+            if member.kind != "folder" or member.short:
+                yield member
+            if member.short:
+                return
+            stream.skip_to(behind + -behind % BLOCK)
+            if stream.offset < behind:
+                yield self._cut_inside(member)
+                return
 
     def _header(self, at: int, block: bytes) -> Member | None:
         """The member that a header block begins; None for an extended header, which is taken note of."""
@@ -131,7 +117,7 @@ class Walk:
         if kind == "file" and name.endswith(b"/"):
             kind = "folder"
         has_data = kind == "file" or flag == b"D"
-        member = Member(to_text(relative(name)), size if has_data else 0, kind, start)
+        member = named(to_text(relative(name)), size if has_data else 0, kind, start)
         if flag == b"S" or any(key.startswith("GNU.sparse.") for key in pax):
             self._sparse(member, block)
         elif flag == b"M":
@@ -162,27 +148,25 @@ class Walk:
         while more and len(extra := self._stream.read(BLOCK)) == BLOCK:
             more = extra[504]
 
-    def _visit(self, member: Member) -> Iterator[Member]:
-        """Hand out a member, unless it is a folder, and go behind its data."""
+    def _enter(self, member: Member) -> int:
+        """The offset behind a member's data; marks a member that the file's end cuts."""
         stream = self._stream
         self._extended.clear()
         self._zeros = 0
         behind = stream.offset + member.size
-        padded = behind + -member.size % BLOCK
-        if self._end is not None and padded > self._end:
+        if self._end is not None and behind > self._end:
             raise SourceError(f"{member.name} reaches beyond byte {self._end:,}: the tar changed since the plan")
         if stream.size is not None and behind > stream.size:
             have = max(0, stream.size - stream.offset)
-            _mark_cut(member, f"the tar ends after {have:,} of its {member.size:,} bytes")
-        if member.kind != "folder" or member.short:
-            yield member
-        if member.short:
-            return
-        stream.skip_to(padded)
-        if stream.offset < behind:
-            member.short = True
-            why = stream.problem or "the tar has been cut"
-            yield damage(member.start, f"ends inside {member.name} at byte {stream.offset:,}: {why}")
+            member.short, member.error = True, "TarDamaged"
+            member.message = f"the tar ends after {have:,} of its {member.size:,} bytes: it has been cut"
+        return behind
+
+    def _cut_inside(self, member: Member) -> Member:
+        """The stream ended while data that nobody asked for was passed over."""
+        stream = self._stream
+        why = stream.problem or "the tar has been cut"
+        return damage(member.start, f"ends inside {member.name} at byte {stream.offset:,}: {why}")
 
     def _damage(self, at: int, why: str) -> Member:
         """Go to the next valid header; what lies before it, extended headers of the lost member included, is lost."""
@@ -235,12 +219,3 @@ class Walk:
             yield damage(at, "the file is empty, which no tar is")
         elif not self._zeros:
             yield damage(at, f"no end-of-archive block at byte {at:,}: the tar may have been cut")
-
-
-def damage(start: int, message: str) -> Member:
-    """A stretch of an archive that is a reject of its own."""
-    return Member("", 0, "damage", start, "TarDamaged", message)
-
-
-def _mark_cut(member: Member, message: str) -> None:
-    member.error, member.message, member.short = "TarDamaged", message + ": it has been cut", True

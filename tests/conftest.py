@@ -1,0 +1,101 @@
+"""What the tests share: one Ray for the whole session, drawn faces, a small model, user modules."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vae_batch
+
+FACES, SHARD = 240, 40
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A private cluster with two CPUs; `encode` finds it and leaves it open."""
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 drawn faces in six tars, with their attributes as sidecars."""
+    from vae_batch.faces import write_faces
+
+    folder = tmp_path_factory.mktemp("faces") / "tars"
+    write_faces(str(folder), FACES, shard_size=SHARD, size=(89, 109))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small conv VAE with random weights: 32 pixels to 8 dimensions."""
+    import torch
+
+    from vae_batch.images import Transform
+    from vae_batch.models.conv import ConvConfig, ConvVAE
+    from vae_batch.models.save import save_model
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    network = ConvVAE(ConvConfig(image_size=32, latent_dim=8, width=8))
+    save_model(network, folder, transform=Transform(32).to_dict())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoded(ray_session: None, faces: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The faces encoded in units of 25; not to be changed."""
+    out = tmp_path_factory.mktemp("encoded") / "out"
+    vae_batch.encode(spec(faces, model, out))
+    return out
+
+
+def spec(source: Path, model: Path | str, out: Path, **more: Any) -> vae_batch.EncodeSpec:
+    """A spec with small units and batches."""
+    values: dict[str, Any] = {"unit_size": 25, "batch_size": 16, "replicas": 2, **more}
+    return vae_batch.EncodeSpec(source=str(source), model=str(model), out=str(out), **values)
+
+
+def snapshot(out: Path) -> dict[str, bytes]:
+    """The bytes of every part and every rejects file."""
+    files = [*(out / "data").iterdir(), *(out / ".vae_batch" / "rejects").iterdir()]
+    return {str(f.relative_to(out)): f.read_bytes() for f in files}
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (40, 50), mode: str = "RGB") -> Image.Image:
+    """A smooth random picture."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    return coarse.resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def image_bytes(seed: int = 0, format: str = "JPEG", **options: Any) -> bytes:
+    """An encoded picture."""
+    sink = io.BytesIO()
+    picture(seed, **options).save(sink, format)
+    return sink.getvalue()
+
+
+@pytest.fixture
+def module_in_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Write a module of the user's into a fresh working directory."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def write(name: str, text: str) -> None:
+        (folder / f"{name}.py").write_text(text)
+
+    return write

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from vae_batch.errors import ModelError, OutputError, SourceError, SpecError
+from vae_batch.faces import draw_face
+from vae_batch.images import Transform
+from vae_batch.models import describe_model, load_model
+from vae_batch.specs import TrainSpec
+from vae_batch.training import loop, train
+from vae_batch.training.data import load_pixels
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Forty drawn faces, a broken one and a text file."""
+    folder = tmp_path_factory.mktemp("train") / "faces"
+    folder.mkdir()
+    for i in range(40):
+        Image.fromarray(draw_face(0, i, (44, 54))).save(folder / f"{i:03}.jpg", quality=95)
+    (folder / "017x.jpg").write_bytes((folder / "017.jpg").read_bytes()[:300])
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def spec(source, out, **more) -> TrainSpec:
+    values = {"image_size": 32, "latent_dim": 8, "batch_size": 16, "steps": 45, "device": "cpu"} | more
+    return TrainSpec(source=str(source), out=str(out), **values)
+
+
+@pytest.fixture(scope="module")
+def trained(source, tmp_path_factory):
+    out = tmp_path_factory.mktemp("train") / "model"
+    seen = []
+    return train(spec(source, out), lambda state, steps: seen.append((state.step, steps))), seen
+
+
+def test_the_model_is_saved_and_loads(trained):
+    result, seen = trained
+    assert sorted(p.name for p in result.out.iterdir()) == ["config.json", "metrics.jsonl", "model.safetensors"]
+    card = describe_model(str(result.out))
+    assert card.transform == Transform(32).to_dict()
+    assert card.latent_shape == (8,)
+    assert card.extra["training"]["steps"] == 45
+    assert load_model(str(result.out)).decode(torch.zeros(2, 8)).shape == (2, 3, 32, 32)
+    assert seen == [(20, 45), (40, 45), (45, 45)]
+
+
+def test_the_images_that_cannot_be_read_are_counted(trained):
+    result, _ = trained
+    assert (result.images, result.rejected) == (40, 1)
+    assert [(r.id, r.stage) for r in result.examples] == [("017x.jpg", "decode")]
+
+
+def test_metrics_are_lines_that_agree_with_each_other(trained):
+    lines = [json.loads(line) for line in (trained[0].out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [20, 40, 45]
+    assert [line["images"] for line in lines] == [320, 640, 720]
+    assert lines[-1]["epoch"] == 18.0
+    for line in lines:
+        assert line["elbo"] == pytest.approx(-(line["distortion"] + line["rate"]))
+        assert line["sigma"] == pytest.approx(math.sqrt(line["mse"]))
+        assert line["images_per_second"] > 0
+    assert lines[-1]["elbo"] > lines[0]["elbo"]
+
+
+def test_reconstructions_are_better_than_the_linear_start(source, trained):
+    pixels = load_pixels(str(source), Transform(32))
+    x = loop.to_float(pixels.images)
+    start = loop.ConvVAE(loop.ConvConfig(32, 8))
+    start.start_from(x)
+    model = load_model(str(trained[0].out))
+    with torch.inference_mode():
+        before, after = ((m.decode(m.encode(x).mean) - x).square().mean() for m in (start, model))
+    assert after < 0.9 * before
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(source, tmp_path):
+    digests = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.rand(3)
+        train(spec(source, tmp_path / name, steps=4, seed=seed))
+        digests.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_training_leaves_the_global_generator_alone(source, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(spec(source, tmp_path / "m", steps=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_folder_that_holds_a_model_is_not_overwritten(source, trained):
+    with pytest.raises(OutputError, match="holds a model already; give another --out, or delete it"):
+        train(spec(source, trained[0].out))
+
+
+def test_nothing_readable_is_an_error_with_the_reason(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff broken")
+    with pytest.raises(SourceError, match=r"no image of .* can be used: all 1 were rejected, the first, a\.jpg, since"):
+        train(spec(tmp_path, tmp_path / "m"))
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there_is_refused_before_anything_is_read(source, tmp_path):
+    with pytest.raises(SpecError, match="device=cuda, but torch .* sees no CUDA device here"):
+        train(spec("no/such/source", tmp_path / "m", device="cuda"))
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_cause(source, tmp_path, monkeypatch):
+    real, calls = loop.gaussian_elbo, []
+
+    def spoiled(x, mean, posterior):
+        calls.append(1)
+        return real(x, mean * math.nan if len(calls) == 3 else mean, posterior)
+
+    monkeypatch.setattr(loop, "gaussian_elbo", spoiled)
+    with pytest.raises(ModelError, match="training stopped at step 3 of 45: distortion=nan is not finite"):
+        train(spec(source, tmp_path / "m"))
+    assert not (tmp_path / "m" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("length", "images", "steps"),
+    [({"epochs": 3}, 100, 18), ({"steps": 7}, 100, 7), ({}, 5, 20), ({"epochs": 2}, 5, 2)],
+)
+def test_the_number_of_steps(length, images, steps):
+    assert loop.total_steps(TrainSpec(source="s", out="o", batch_size=16, **length), images) == steps
+
+
+def test_fewer_images_than_a_batch_train_too(tmp_path):
+    for i in range(3):
+        Image.fromarray(draw_face(0, i, (44, 54))).save(tmp_path / f"{i}.png")
+    result = train(spec(tmp_path, tmp_path / "m", steps=2))
+    assert result.last.images == 6
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing():
+    factors = [loop.learning_rate_factor(step, 1000) for step in range(1000)]
+    assert max(factors) > 0.99
+    assert factors[0] < 0.1
+    assert factors[-1] < 1e-4
+    assert factors.index(max(factors)) < 60
+
+
+def test_the_command_says_what_was_written_and_what_comes_next(source, tmp_path):
+    from vae_batch.cli.train import command
+
+    arguments = [str(source), "--out", str(tmp_path / "m"), "--image-size", "16", "--latent-dim", "4", "--steps", "3"]
+    result = CliRunner().invoke(command, [*arguments, "--batch-size", "8", "--device", "cpu"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "1 images could not be read" in result.stderr or "1 image could not be read" in result.stderr
+    lines = result.stdout.splitlines()
+    assert "3 steps" in lines[-2] and "nats per image" in lines[-2]
+    assert lines[-1] == f"Next: vae-batch encode {source} --model {tmp_path / 'm'} --out latents/"
