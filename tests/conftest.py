@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,18 @@ def image_bytes(seed: int = 0, format: str = "JPEG", **options: Any) -> bytes:
 
 
 @pytest.fixture
-def module_in_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Write a module of the user's into a fresh working directory."""
+def module_in_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Write a module of the user's into a fresh working directory; it is forgotten afterwards."""
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
 
     def write(name: str, text: str) -> None:
         (folder / f"{name}.py").write_text(text)
 
-    return write
+    yield write
+    for name in set(sys.modules) - before:
+        if (sys.modules[name].__dict__.get("__file__") or "").startswith(str(folder)):
+            del sys.modules[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.sources.tarmaking import END, JPEG, member, pairs, pax, read_all, with_tarfile
@@ -65,6 +65,7 @@ parts = st.lists(
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts, st.integers(1, 12), st.booleans())
+@example([member(b"a.jpg"), bytes(1024), b"\x01" * 512, member(b"b.jpg"), member(b"a.jpg")], 1, True)
 def test_pieces_give_what_the_whole_gives(tmp_path: Path, parts: list[bytes], size: int, end: bool) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(b"".join(parts) + END * end)

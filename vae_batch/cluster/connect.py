@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from vae_batch.errors import ClusterError
 
 # Images never travel through the object store: plans and receipts need little.
 OBJECT_STORE_BYTES = 256 << 20
+
+KNOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def connect(address: str | None = None, verbose: bool = False) -> Iterator[Clust
     private = named in (None, "", "local")
     where = "a private cluster on this machine" if private else f"the cluster at {named}"
     try:
+        if not private:
+            _knock(str(named))
         _init(None if private else named, verbose)
     except (ConnectionError, RuntimeError, OSError, ValueError, TimeoutError) as error:
         raise ClusterError(f"cannot {'start' if private else 'reach'} {where}: {error}") from None
@@ -62,6 +67,13 @@ def connect(address: str | None = None, verbose: bool = False) -> Iterator[Clust
         yield look(where, private)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens at `host:port`: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _init(address: str | None, verbose: bool) -> None:

@@ -50,8 +50,8 @@ class Transform:
 def load_image(data: bytes, transform: Transform, out: U8) -> tuple[int, int]:
     """Decode an image, cut its largest centred square and resize that into a slot of a batch.
 
-    An image that is S × S already comes through bit for bit. Nothing here starts threads; decoding and resizing
-    release the interpreter's lock.
+    An image that is S × S already comes through bit for bit. Decoding and resizing release the interpreter's lock,
+    so a thread pool may call this; torch starts no threads of its own after `torch.set_num_threads(1)`.
 
     Args:
         data: a whole image file.

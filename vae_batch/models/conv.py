@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae_batch.errors import ModelError
@@ -25,6 +26,9 @@ from vae_batch.models.linear import LinearPath
 PATCH = 4
 LOGVAR_MIN, LOGVAR_MAX = -14.0, 6.0
 """Clamp of the log-variance: sigma from 0.001 to 20, far outside what a trained posterior has."""
+
+SLOPE = 0.1
+"""Of the leaky rectifiers below zero: without normalisation, plain ones can die all at once in a few early steps."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -62,6 +66,11 @@ class ConvConfig:
         return self.image_size // PATCH >> len(self.levels()) - 1
 
 
+def rectify(h: Tensor) -> Tensor:
+    """Leaky rectifier, in place."""
+    return F.leaky_relu_(h, SLOPE)
+
+
 class Residual(nn.Module):
     """Two 3×3 convolutions beside the identity."""
 
@@ -72,18 +81,18 @@ class Residual(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, channels, h, w) to the same."""
-        detail: Tensor = self.second(self.first(h).relu_())
-        return (h + detail).relu_()
+        detail: Tensor = self.second(rectify(self.first(h)))
+        return rectify(h + detail)
 
 
 def encoder(config: ConvConfig) -> nn.Sequential:
     """(B, C, H, W) to features (B, F)."""
     width, *wider = config.levels()
     patches = config.in_channels * PATCH**2
-    layers = [nn.PixelUnshuffle(PATCH), nn.Conv2d(patches, width, 3, padding=1), nn.ReLU(inplace=True)]
+    layers = [nn.PixelUnshuffle(PATCH), nn.Conv2d(patches, width, 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]
     for channels in wider:
         down = nn.Conv2d(width, channels, 4, stride=2, padding=1)
-        layers += [down, nn.ReLU(inplace=True), Residual(channels)]
+        layers += [down, nn.LeakyReLU(SLOPE, inplace=True), Residual(channels)]
         width = channels
     return nn.Sequential(*layers, nn.Flatten())
 
@@ -117,11 +126,11 @@ class Decoder(nn.Module):
         """(B, Z) and (B, C, H, W) to (B, C, H, W)."""
         sketches, h = [], self.fold(sketch_BCHW - 0.5)
         for down in self.down:
-            h = down(h).relu_()
+            h = rectify(down(h))
             sketches.append(h)
-        h = self.residual[0]((self.latent(z) + sketches.pop()).relu_())
+        h = self.residual[0](rectify(self.latent(z) + sketches.pop()))
         for up, residual in zip(self.up, self.residual[1:], strict=True):
-            h = residual((up(h) + sketches.pop()).relu_())
+            h = residual(rectify(up(h) + sketches.pop()))
         detail: Tensor = self.unfold(self.pixels(h))
         return detail
 

@@ -23,8 +23,9 @@ from vae_batch.training.elbo import Elbo, gaussian_elbo
 from vae_batch.training.progress import Meter, Progress, Trained
 
 DEFAULT_EPOCHS = 20
-WARM_UP = 0.03
-"""Share of the steps over which the learning rate rises."""
+WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises: the convolutions start at nothing, and Adam would throw them
+about."""
 CLIP = 1.0
 """Norm to which gradients of the loss in nats per pixel are clipped; several times what is met in training."""
 START_IMAGES = 2048
