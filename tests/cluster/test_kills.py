@@ -133,8 +133,10 @@ class Killer:
 
     def __init__(self, every: int) -> None:
         self.every, self.next, self.kills = every, every, 0
+        self.lines: list[str] = []
 
-    def say(self, line: str) -> None: ...
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
     def progress(self, state: Progress) -> None:
         if state.done >= self.next:
@@ -153,6 +155,7 @@ def test_killed_replicas_are_replaced_and_their_units_redone(
     killer = Killer(every=60)
     vae_batch.encode(spec(source, slow, tmp_path / "out", max_reject_rate=0.1), killer)
     assert killer.kills >= 2
+    assert sum(" died; another takes its place" in line for line in killer.lines) == killer.kills
     assert snapshot(tmp_path / "out") == undisturbed
 
 

@@ -1,1 +1,7 @@
 """Ray: the replica pool and the jobs that run on it. The only package that imports ray."""
+
+import os
+
+# Ray prints this even with its log off, and reads the pattern when it is imported. Deaths of replicas are told by
+# the pool, in a line of its own.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed while executing")

@@ -125,6 +125,7 @@ class _Run:
             on_result=self._receipt,
             on_tick=self._tick,
             on_ready=self._ready,
+            on_loss=self.report.say,
         )
         self._begun = time.monotonic()
         try:

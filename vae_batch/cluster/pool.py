@@ -55,6 +55,7 @@ class Pool:
         on_result: called with what the method gave for a unit.
         on_tick: called a few times a second.
         on_ready: called with the info of each replica that becomes ready.
+        on_loss: called with a line for each replica that died.
     """
 
     def __init__(
@@ -66,9 +67,10 @@ class Pool:
         on_result: Callable[[int, Any], None] = lambda unit, result: None,
         on_tick: Callable[[Pool], None] = lambda pool: None,
         on_ready: Callable[[ReplicaInfo], None] = lambda info: None,
+        on_loss: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._spawn, self.size, self._get_unit, self._call = spawn, size, get_unit, call
-        self._on_result, self._on_tick, self._on_ready = on_result, on_tick, on_ready
+        self._on_result, self._on_tick, self._on_ready, self._on_loss = on_result, on_tick, on_ready, on_loss
         self._workers: list[_Worker] = []
         self._refs: dict[Any, tuple[_Worker, str]] = {}
         self._todo: deque[int] = deque()
@@ -184,6 +186,7 @@ class Pool:
         ray.kill(worker.handle)  # an actor that is only unreachable must not come back
         self._workers.remove(worker)
         self._refs = {ref: item for ref, item in self._refs.items() if item[0] is not worker}
+        self._on_loss(_obituary(worker))
         if worker.units:
             self._deaths[worker.units[0]] += 1
             if self._deaths[worker.units[0]] >= MAX_DEATHS:
@@ -207,3 +210,9 @@ class Pool:
                 worker.asked = True
                 self._watch(worker, "progress", worker.handle.progress.remote())
         self._on_tick(self)
+
+
+def _obituary(worker: _Worker) -> str:
+    where = f"on {worker.info.host} (pid {worker.info.pid}) died" if worker.info else "died while starting"
+    units = ", ".join(map(str, worker.units))
+    return f"A replica {where}; another takes its place" + (f" and redoes unit {units}." if units else ".")

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from vae_batch.errors import SpecError
 from vae_batch.images.decode import decode
 from vae_batch.images.errors import ImageError
 from vae_batch.images.modes import U8
-
-_upsample: Any = torch._C._nn._upsample_bilinear2d_aa
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,10 @@ def _resize(square: U8, out: U8) -> None:
     if square.shape == out.shape:
         np.copyto(out, square)
         return
+    import torch  # not at the top: a job is planned, and found to be done, without it
+
     source = torch.from_numpy(square)[None].permute(0, 3, 1, 2)
     target = torch.from_numpy(out)[None].permute(0, 3, 1, 2)
     size = [out.shape[0], out.shape[1]]
-    _upsample(source, size, False, None, out=target)
+    upsample: Any = torch._C._nn._upsample_bilinear2d_aa
+    upsample(source, size, False, None, out=target)

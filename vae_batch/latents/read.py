@@ -45,7 +45,7 @@ class LatentData:
     def array(self, column: str) -> np.ndarray:
         """Read a whole column: `mean` and `variance` as (N, *latent), `sample` as (N, *latent) or (N, K, *latent)."""
         table = self.dataset.to_table(columns=[column])
-        return self._shaped(column, table[column].combine_chunks())
+        return np.asarray(self._shaped(column, table[column].combine_chunks()))
 
     def batches(self, columns: Sequence[str] = ("id", "mean"), rows: int = 1024) -> Iterator[dict[str, Any]]:
         """Iterate over rows in order, a few at a time; latents are arrays, other columns numpy or lists."""
