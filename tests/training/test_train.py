@@ -146,7 +146,7 @@ def test_fewer_images_than_a_batch_train_too(tmp_path):
 
 def test_the_learning_rate_rises_and_falls_to_nothing():
     factors = [loop.learning_rate_factor(step, 1000) for step in range(1000)]
-    assert max(factors) > 0.99
+    assert 0.95 < max(factors) <= 1
     assert factors[0] < 0.1
     assert factors[-1] < 1e-4
     assert factors.index(max(factors)) == 99
@@ -158,7 +158,8 @@ def test_the_command_says_what_was_written_and_what_comes_next(source, tmp_path)
     arguments = [str(source), "--out", str(tmp_path / "m"), "--image-size", "16", "--latent-dim", "4", "--steps", "3"]
     result = CliRunner().invoke(command, [*arguments, "--batch-size", "8", "--device", "cpu"], catch_exceptions=False)
     assert result.exit_code == 0
-    assert "1 images could not be read" in result.stderr or "1 image could not be read" in result.stderr
+    assert "1 image could not be read" in result.stderr
+    assert "017x.jpg" in result.stderr
     lines = result.stdout.splitlines()
     assert "3 steps" in lines[-2] and "nats per image" in lines[-2]
     assert lines[-1] == f"Next: vae-batch encode {source} --model {tmp_path / 'm'} --out latents/"

@@ -43,10 +43,10 @@ def command(**options: Any) -> None:
 
 def run_train(spec: TrainSpec, hint: bool = True) -> None:
     """Train and show it; with `hint`, end with the command to run next."""
-    from vae_batch.training import train
+    from vae_batch.training import DEFAULT_EPOCHS, train
 
     if spec.epochs is None and spec.steps is None:
-        click.echo("Neither --epochs nor --steps was given: 20 epochs.", err=True)
+        click.echo(f"Neither --epochs nor --steps was given: {DEFAULT_EPOCHS} epochs.", err=True)
     with _Display() as display:
         trained = train(spec, display.training, display.reading)
     _report(trained)
@@ -56,7 +56,8 @@ def run_train(spec: TrainSpec, hint: bool = True) -> None:
 
 def _report(trained: Trained) -> None:
     if trained.rejected:
-        click.echo(f"{trained.rejected:,} images could not be read; the first of them:", err=True)
+        images = "image" if trained.rejected == 1 else "images"
+        click.echo(f"{trained.rejected:,} {images} could not be read:", err=True)
         for reject in trained.examples:
             click.echo(f"  {reject.id}: {reject.error}: {reject.message}", err=True)
     last = trained.last

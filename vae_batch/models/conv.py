@@ -123,8 +123,8 @@ class Decoder(nn.Module):
         self.pixels = nn.Conv2d(finest, patches, 3, padding=1)
 
     def forward(self, z: Tensor, sketch_BCHW: Tensor) -> Tensor:
-        """(B, Z) and (B, C, H, W) to (B, C, H, W)."""
-        sketches, h = [], self.fold(sketch_BCHW - 0.5)
+        """(B, Z) and (B, C, H, W), centred on zero, to (B, C, H, W)."""
+        sketches, h = [], self.fold(sketch_BCHW)
         for down in self.down:
             h = rectify(down(h))
             sketches.append(h)
@@ -153,7 +153,7 @@ class ConvVAE(nn.Module):
         Mean and logvar (B, Z) and all that leads from the features to them are float32; logvar lies in [-14, 6].
         """
         x = x_BCHW.contiguous(memory_format=torch.channels_last)
-        features = self.encoder(x.to(self._dtype()) - 0.5)
+        features = self.encoder((x - 0.5).to(self._dtype()))
         with _full_precision(x):
             mean, logvar = self.head(features.float()).chunk(2, dim=1)
             mean = mean + self.linear.encode(x)
@@ -167,7 +167,7 @@ class ConvVAE(nn.Module):
         """Give the mean of p(x|z), (B, C, H, W) float32, not yet limited to [0, 1]: what training compares."""
         with _full_precision(z):
             sketch = self.linear.decode(z)
-        detail: Tensor = self.decoder(z.to(self._dtype()), sketch.to(self._dtype()))
+        detail: Tensor = self.decoder(z.to(self._dtype()), (sketch - 0.5).to(self._dtype()))
         return sketch + detail.float()
 
     def start_from(self, x_BCHW: Tensor) -> None:
@@ -178,7 +178,7 @@ class ConvVAE(nn.Module):
             self.head.bias[self.config.latent_dim :] = self.linear.fit(x_BCHW)
 
     def prepare(self, device: str, precision: Precision) -> Self:
-        """Make ready for inference: encoder and decoder in the given precision, the head in float32."""
+        """Make ready for inference, once: encoder and decoder in the given precision, the head in float32."""
         self.to(device).eval().requires_grad_(False)
         for half in (self.encoder, self.decoder):
             half.to(DTYPES[precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -189,7 +189,7 @@ class ConvVAE(nn.Module):
         return next(self.encoder.parameters()).dtype
 
     def _card(self) -> ModelCard:
-        c, parameters = self.config, sum(p.numel() for p in self.parameters())
+        c, parameters = self.config, sum(t.numel() for t in self.state_dict().values())
         return ModelCard("conv", "", "", c.image_size, c.in_channels, (c.latent_dim,), False, parameters)
 
 

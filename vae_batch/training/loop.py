@@ -61,9 +61,10 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with _reproducible(spec.seed, device):
         model = ConvVAE(config).to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         last = _Run(spec, model, pixels.images.to(device), out).go(on_progress)
     save_model(model, out, transform.to_dict(), _facts(spec, pixels, last, device))
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = model.card.parameters
     return Trained(out, len(pixels.images), pixels.rejected, tuple(pixels.examples), parameters, str(device), last)
 
 
