@@ -112,12 +112,17 @@ class TrainSpec(Spec):
     latent_dim: int = Field(default=64, ge=1, le=4096)
     """Dimensions of the posterior."""
     epochs: int | None = Field(default=None, ge=1)
+    """Passes over the images."""
     steps: int | None = Field(default=None, ge=1)
     """Give one of the two; with neither, 20 epochs."""
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=32, ge=2)
+    """Images per step; small, since a short training gains more by steps than by large batches."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Of AdamW, at its highest."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where torch sees a device."""
     seed: Seed = 0
+    """Of weights, order and draws."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -13,7 +13,7 @@ from vae_batch.faces import draw_face
 from vae_batch.images import Transform
 from vae_batch.models import describe_model, load_model
 from vae_batch.specs import TrainSpec
-from vae_batch.training import loop, train
+from vae_batch.training import loop, parts, train
 from vae_batch.training.data import load_pixels
 
 
@@ -117,13 +117,13 @@ def test_cuda_that_is_not_there_is_refused_before_anything_is_read(source, tmp_p
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_cause(source, tmp_path, monkeypatch):
-    real, calls = loop.gaussian_elbo, []
+    real, calls = parts.elbo_of, []
 
-    def spoiled(x, mean, posterior):
+    def spoiled(mse, rate, dims):
         calls.append(1)
-        return real(x, mean * math.nan if len(calls) == 3 else mean, posterior)
+        return real(mse * math.nan if len(calls) == 3 else mse, rate, dims)
 
-    monkeypatch.setattr(loop, "gaussian_elbo", spoiled)
+    monkeypatch.setattr(parts, "elbo_of", spoiled)
     with pytest.raises(ModelError, match="training stopped at step 3 of 45: distortion=nan is not finite"):
         train(spec(source, tmp_path / "m"))
     assert not (tmp_path / "m" / "config.json").exists()

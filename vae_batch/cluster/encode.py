@@ -106,7 +106,7 @@ class _Run:
         self.seconds: Counter[str] = Counter()
         self.examples: list[Reject] = []
         self.units_done = 0
-        self._begun = time.monotonic()
+        self._begun = self._ended = time.monotonic()
         self._first_ready = 0.0
         self._saved = 0.0
         self._numerics = ""
@@ -131,6 +131,7 @@ class _Run:
         try:
             pool.run(self.todo)
         finally:
+            self._ended = time.monotonic()
             self._tick(pool, last=True)
 
     def _ready(self, info: ReplicaInfo) -> None:
@@ -193,7 +194,7 @@ class _Run:
         """Say where the time went."""
         if not self.units_done:
             return {}
-        wall = time.monotonic() - (self._first_ready or self._begun)
+        wall = self._ended - (self._first_ready or self._begun)
         total = sum(self.seconds[s] for s in ("device", "write", "wait")) or 1.0
         return {
             "units": self.units_done,

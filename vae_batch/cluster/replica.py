@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 from collections.abc import Mapping
@@ -66,11 +67,12 @@ class Replica:
         from vae_batch.models import install_sources
         from vae_batch.work.encode import UnitEncoder
 
+        _keep_memory()
         if self._sources:
             install_sources(self._sources)
         device = self._device()
         self._encoder = UnitEncoder(self._job, device, self._resources.cpus)
-        return ReplicaInfo(socket.gethostname(), os.getpid(), device, self._encoder.forward.numerics())
+        return ReplicaInfo(socket.gethostname(), os.getpid(), device, self._encoder.forward.numerics)
 
     def _device(self) -> str:
         if not self._resources.gpus:
@@ -116,3 +118,11 @@ def spawn(job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> A
         max_task_retries=0,
         max_concurrency=1,
     ).remote(job, resources, dict(sources))
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what is freed: batches come and go, and fetching their pages anew costs a tenth of the time."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(-1, 256 << 20)  # M_TRIM_THRESHOLD
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD

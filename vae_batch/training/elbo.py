@@ -43,10 +43,13 @@ def gaussian_elbo(x_BCHW: Tensor, mean_BCHW: Tensor, posterior: DiagonalGaussian
         mean_BCHW: what the decoder gave for a sample of the posterior, float32.
         posterior: of the same images; it has a variance.
     """
-    dims = x_BCHW[0].numel()
-    mse = (x_BCHW - mean_BCHW).square().mean()
-    distortion = 0.5 * dims * (mse.clamp_min(MSE_MIN).log() + math.log(2.0 * math.pi) + 1.0)
     rate = posterior.kl()
     if rate is None:
         raise ValueError("the ELBO needs a posterior with a variance")
-    return Elbo(distortion, rate.mean(), mse)
+    return elbo_of((x_BCHW - mean_BCHW).square().mean(), rate.mean(), x_BCHW[0].numel())
+
+
+def elbo_of(mse: Tensor, rate: Tensor, dims: int) -> Elbo:
+    """Give the ELBO from a batch's mean squared error and mean rate, for images of so many numbers."""
+    distortion = 0.5 * dims * (mse.clamp_min(MSE_MIN).log() + math.log(2.0 * math.pi) + 1.0)
+    return Elbo(distortion, rate, mse)

@@ -19,7 +19,8 @@ from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training.data import Pixels, load_pixels
 from vae_batch.training.device import autocast_dtype, choose_device
-from vae_batch.training.elbo import Elbo, gaussian_elbo
+from vae_batch.training.elbo import Elbo
+from vae_batch.training.parts import BatchGradients
 from vae_batch.training.progress import Meter, Progress, Trained
 
 DEFAULT_EPOCHS = 20
@@ -91,6 +92,10 @@ class _Run:
 
     def go(self, on_progress: Callable[[Progress, int], None] | None) -> Progress:
         self._start()
+        with BatchGradients(self.model, self.batch_size, self.dtype) as gradients:
+            return self._train(gradients, on_progress)
+
+    def _train(self, gradients: BatchGradients, on_progress: Callable[[Progress, int], None] | None) -> Progress:
         parameters = list(self.model.parameters())
         optimizer = torch.optim.AdamW(
             parameters, lr=self.spec.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
@@ -99,10 +104,8 @@ class _Run:
         progress = None
         for step, index in zip(range(1, self.steps + 1), self._batches(), strict=False):
             x = to_float(self.images[index])
-            elbo = self._elbo(x)
+            elbo = gradients(x, torch.randn(len(x), self.spec.latent_dim, device=x.device))
             self._check(elbo, step)
-            optimizer.zero_grad()
-            (elbo.loss / x[0].numel()).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
             optimizer.step()
             schedule.step()
@@ -125,13 +128,6 @@ class _Run:
             order = torch.randperm(len(self.images), generator=self.order)
             whole = order[: len(order) // self.batch_size * self.batch_size]
             yield from whole.view(-1, self.batch_size)
-
-    def _elbo(self, x_BCHW: Tensor) -> Elbo:
-        with torch.autocast(x_BCHW.device.type, self.dtype, enabled=self.dtype is not None):
-            posterior = self.model.encode(x_BCHW)
-            z = posterior.sample(torch.randn_like(posterior.mean))
-            mean = self.model.expected(z)
-        return gaussian_elbo(x_BCHW, mean, posterior)
 
     def _check(self, elbo: Elbo, step: int) -> None:
         names = ("distortion", "rate")

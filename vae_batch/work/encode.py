@@ -170,7 +170,7 @@ class _Attempt:
         return {
             "unit": str(self.unit.number),
             "fingerprint": self.job.fingerprint,
-            "numerics": self._encoder.forward.numerics(),
+            "numerics": self._encoder.forward.numerics,
             "seen": str(tally.seen),
             "rejects": str(len(self.all_rejects())),
             "skipped": str(tally.skipped),

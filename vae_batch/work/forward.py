@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 
 import numpy as np
 import torch
 
+from vae_batch.errors import ModelError
 from vae_batch.models import VAE, load_model
 from vae_batch.specs import Precision
 from vae_batch.work.job import EncodeJob
@@ -87,6 +89,7 @@ class Forward:
         latents.take(self._run(pixels, "fp32"), spoiled)
         return latents, set(np.flatnonzero(spoiled).tolist())
 
+    @cached_property
     def numerics(self) -> str:
         """Say what may move a value by rounding: batch shape, device kind, library versions. JSON."""
         if self.device == "cuda":
@@ -116,6 +119,12 @@ class Forward:
     def _model(self, precision: Precision) -> VAE:
         if precision not in self._models:
             model = load_model(self.job.model, image_size=self.job.transform.size)
+            if model.card.digest != self.job.card.digest:
+                raise ModelError(
+                    f"--model {self.job.model} is not the same here as where the job was begun: digest "
+                    f"{model.card.digest[:16]}…, not {self.job.card.digest[:16]}…. Its files changed, or differ "
+                    "between nodes, or its weights depend on more than its arguments and seed"
+                )
             self._models[precision] = model.prepare(self.device, precision)
         return self._models[precision]
 
