@@ -109,7 +109,7 @@ def table(runs: list[Run], precision: str) -> str:
 
 
 def _median(runs: list[Run], way: str, key: str) -> float:
-    return statistics.median([run[key] for run in runs if run["way"] == way] or [0.0])
+    return float(statistics.median([run[key] for run in runs if run["way"] == way] or [0.0]))
 
 
 def machine() -> str:

@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.benchmarks.task import IMAGE_SIZE, Task, run_way
+from tests.benchmarks.task import IMAGE_SIZE, Task, load_ready, posterior, run_way
 from vae_batch.images import Transform, load_image
-from vae_batch.models import load_model
 
 BATCHES, WARM_BATCHES = 40, 5
 
 
 def encode(task: Task) -> dict[str, float]:
     torch.set_num_threads(1)
-    model = load_model(task.model).prepare("cpu", task.precision)
+    model = load_ready(task)
     files = [path.read_bytes() for path in islice(sorted(Path(task.files).iterdir()), 1000)]
     pixels = np.zeros((task.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     transform, decode, forward = Transform(IMAGE_SIZE), 0.0, 0.0
@@ -33,8 +32,7 @@ def encode(task: Task) -> dict[str, float]:
             for slot in range(task.batch_size):
                 load_image(files[(batch * task.batch_size + slot) % len(files)], transform, pixels[slot])
             decoded = time.perf_counter()
-            posterior = model.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255.0))
-            posterior.mean.numpy(), posterior.variance.numpy()
+            posterior(model, torch.from_numpy(pixels).permute(0, 3, 1, 2))
             forward += time.perf_counter() - decoded
             decode += decoded - begun
     images = BATCHES * task.batch_size

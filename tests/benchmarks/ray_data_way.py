@@ -1,7 +1,7 @@
 """Ray Data over the files, as its guide to batch inference has it: read_images, map_batches, write_parquet.
 
-`seconds` begins when the first actor has its model: by then the cluster has long been up and some images are read
-already, which are a present to this way. `size=` resizes in the reading tasks and squashes the picture instead of
+`seconds` begins when the first actor has its model, warm: by then the cluster has long been up and some images are
+read already, a present to this way. `size=` resizes in the reading tasks and squashes the picture instead of
 cropping it: less work, and far less to move, than whole pictures through the object store.
 """
 
@@ -15,8 +15,7 @@ import numpy as np
 import ray
 import torch
 
-from tests.benchmarks.task import IMAGE_SIZE, Task, run_way
-from vae_batch.models import load_model
+from tests.benchmarks.task import IMAGE_SIZE, Task, load_ready, posterior, run_way
 
 ACTOR_CPUS = 0.5
 """Two actors of a whole core each would leave the reading tasks none, and the job would hang."""
@@ -25,14 +24,14 @@ ACTOR_CPUS = 0.5
 class Encoder:
     def __init__(self, task: Task, ready: Path) -> None:
         torch.set_num_threads(1)
-        self.model = load_model(task.model).prepare("cpu", task.precision)
+        self.model = load_ready(task)
         (ready / str(time.time())).touch()
 
     @torch.inference_mode()
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         pixels = torch.from_numpy(np.ascontiguousarray(batch["image"]))
-        posterior = self.model.encode(pixels.permute(0, 3, 1, 2).float().div_(255.0))
-        return {"path": batch["path"], "mean": posterior.mean.numpy(), "variance": posterior.variance.numpy()}
+        mean, variance = posterior(self.model, pixels.permute(0, 3, 1, 2))
+        return {"path": batch["path"], "mean": mean, "variance": variance}
 
 
 def encode(task: Task) -> dict[str, float]:

@@ -9,7 +9,13 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from vae_batch.models import VAE
 
 IMAGE_SIZE, LATENT_DIM, QUALITY = 64, 64, 92
 
@@ -37,6 +43,25 @@ class Task:
 def run_way(encode: Callable[[Task], dict[str, float]]) -> None:
     """The main program of a way: the task comes as the argument, its figures go out as the last line."""
     print(json.dumps(encode(Task(**json.loads(sys.argv[1])))))
+
+
+def load_ready(task: Task) -> VAE:
+    """Load the model for the task's precision, and run it once: the first pass is slower than the others."""
+    import torch
+
+    from vae_batch.models import load_model
+
+    model = load_model(task.model).prepare("cpu", task.precision)
+    with torch.inference_mode():
+        model.encode(torch.zeros(task.batch_size, 3, IMAGE_SIZE, IMAGE_SIZE))
+    return model
+
+
+def posterior(model: VAE, pixels_BCHW: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance, each (B, D), of uint8 images."""
+    found = model.encode(pixels_BCHW.float().div_(255.0))
+    assert found.variance is not None
+    return found.mean.numpy(), found.variance.numpy()
 
 
 def make_images(folder: Path, shards: int, shard_size: int, drawn: int = 1000) -> tuple[Path, Path]:

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from vae_batch.cli.console import ConsoleReport
 
-FACES, SHARD_SIZE, EPOCHS, SHOWN = 4000, 500, 8, 12
+FACES, SHARD_SIZE, EPOCHS, SHOWN = 4000, 500, 6, 12
 ATTRIBUTES = ("smile", "skin_tone", "glasses", "beard", "hair_colour", "hair_length")
 
 TABLE = """

@@ -55,5 +55,5 @@ def verify_by_recomputing(
                 on_result=lambda unit, found: verdict.findings.extend(found),
             )
             pool.run(chosen)
-    verdict.notes.append(f"{len(chosen)} units encoded again from the source: {sorted(chosen)}")
+    verdict.notes.append(f"encoded again from the source: units {', '.join(map(str, sorted(chosen)))}")
     return verdict
