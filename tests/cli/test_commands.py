@@ -59,7 +59,8 @@ def test_the_specs_in_jobs_load() -> None:
     ("arguments", "code", "said"),
     [
         (["encode", "nowhere", "--model", "m", "--out", "o"], 1, "nowhere"),
-        (["encode", ".", "--model", "m", "--out", "o"], 1, "m"),
+        (["encode", ".", "--model", "no_model", "--out", "../o"], 1, "no_model"),
+        (["encode", ".", "--model", "m", "--out", "o"], 1, "--out o lies in the source ."),
         (["encode", ".", "--model", "m"], 2, "Missing option '--out'"),
         (["encode", ".", "--model", "m", "--out", "o", "--samples", "-1"], 2, "samples=-1: Input should be greater"),
         (["encode", ".", "--model", "m", "--out", "o", "--replicas", "x"], 2, "replicas='x'"),

@@ -186,6 +186,13 @@ def test_a_folder_that_is_no_output_is_refused(faces: Path, model: Path, tmp_pat
         vae_batch.encode(spec(faces, model, tmp_path / "thesis.txt"))
 
 
+def test_out_inside_the_source_is_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    with pytest.raises(OutputError, match="lies in the source"):
+        vae_batch.encode(spec(tmp_path, model, tmp_path / "out"))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jpg"]
+
+
 def test_out_left_before_its_job_file_is_used(encoded: Path, faces: Path, model: Path, tmp_path: Path) -> None:
     """The driver may die between making the folders and writing the job file."""
     (tmp_path / "out" / "data").mkdir(parents=True)

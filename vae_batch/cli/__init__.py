@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 
 import click
 
@@ -48,11 +49,13 @@ def group() -> None:
 
 
 def main() -> None:
-    """Entry point: errors of ours are one message on stderr and their own exit code."""
+    """Entry point: errors of ours are one message on stderr and their own exit code; -v adds what caused them."""
     from vae_batch.errors import VaeBatchError
 
     try:
         group.main(standalone_mode=True)
-    except VaeBatchError as error:
+    except (VaeBatchError, OSError) as error:
+        if {"-v", "--verbose"} & set(sys.argv):
+            traceback.print_exception(error)
         click.echo(f"vae-batch: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.exit(error.exit_code if isinstance(error, VaeBatchError) else 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
 from vae_batch.latents.job import VALUES_VERSION, JobFile, check_same, existing_job
@@ -80,6 +81,11 @@ def prepare(spec: EncodeSpec) -> Prepared:
     layout = Layout(Path(spec.out).absolute())
     existing = existing_job(layout)
     source = open_source(spec.source)
+    if Path(spec.source).is_dir() and layout.out.resolve().is_relative_to(Path(spec.source).resolve()):
+        raise OutputError(
+            f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
+            "give a folder outside it"
+        )
     card = describe_model(spec.model, image_size=spec.image_size)
     transform, remarks = _transform(spec, card)
     columns = _labels(spec, source, existing)
