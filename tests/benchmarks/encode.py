@@ -30,7 +30,7 @@ import pyarrow.dataset as ds
 
 from tests.benchmarks.task import Task, make_images, make_model
 
-WAYS = ("limit", "vae_batch", "ray_data", "dataloader")
+WAYS = ("limit", "vae_batch", "ray_data", "dataloader", "dataloader_1_thread")
 LIBRARIES = ("torch", "ray", "pyarrow", "pillow", "simplejpeg", "numpy")
 Run = dict[str, Any]
 
@@ -98,13 +98,13 @@ def run(way: str, task: Task) -> Run:
 def table(runs: list[Run], precision: str) -> str:
     """Medians by way, and how vae_batch stands to each."""
     rate, whole = ({way: _median(runs, way, key) for way in WAYS} for key in ("images_per_second", "whole"))
-    lines = [f"{precision:<12}{'images/s':>10}{'of the limit':>14}{'vae_batch is':>14}{'whole':>10}"]
+    lines = [f"{precision:<20}{'images/s':>10}{'of the limit':>14}{'vae_batch is':>14}{'whole':>10}"]
     for way in WAYS:
         if rate[way]:
             share = f"{rate[way] / rate['limit']:.2f}" if rate["limit"] else ""
             times = f"{rate['vae_batch'] / rate[way]:.2f} ×" if rate["vae_batch"] else ""
             seconds = f"{whole[way]:.1f} s" if way != "limit" else ""
-            lines.append(f"{way:<12}{rate[way]:>10,.0f}{share:>14}{times:>14}{seconds:>10}")
+            lines.append(f"{way:<20}{rate[way]:>10,.0f}{share:>14}{times:>14}{seconds:>10}")
     return "\n".join(lines)
 
 

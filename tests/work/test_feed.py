@@ -21,16 +21,17 @@ def empty() -> Batch:
 
 def feed_of(folder: Path, names: list[str], batch_size: int, threads: int = 2) -> Feed:
     unit = Unit(0, (Piece(".", "folder", files=tuple(names)),), len(names), 0)
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(threads) if threads > 1 else None
     return Feed(str(folder), unit, Transform(16), batch_size, pool, threads, Clock(), sha256=False)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
-def test_batches_hold_the_images_in_order_and_the_last_is_padded(tmp_path: Path, batch_size: int) -> None:
+def test_batches_hold_the_images_in_order_and_the_last_is_padded(tmp_path: Path, batch_size: int, threads: int) -> None:
     names = [f"{i:02}.jpg" for i in range(40)]
     for i, name in enumerate(names):
         (tmp_path / name).write_bytes(image_bytes(i) if i % 9 else b"rubbish")
-    feed = feed_of(tmp_path, names, batch_size)
+    feed = feed_of(tmp_path, names, batch_size, threads)
     seen, rejects = [], []
     for batch in feed:
         assert batch.pixels.shape == (batch_size, 16, 16, 3)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -72,7 +73,7 @@ def read_footer(path: Path) -> Footer:
 
 
 def read_footers(paths: Iterable[Path]) -> Iterator[Footer | OutputError]:
-    """Read many footers in parallel, in order; an error takes the place of the footer it spoils."""
+    """Read many footers in parallel, some at a time, in order; an error takes the place of a spoiled footer."""
 
     def one(path: Path) -> Footer | OutputError:
         try:
@@ -80,5 +81,7 @@ def read_footers(paths: Iterable[Path]) -> Iterator[Footer | OutputError]:
         except OutputError as error:
             return error
 
+    waiting = iter(paths)
     with ThreadPoolExecutor(16) as pool:
-        yield from pool.map(one, paths)
+        while some := list(islice(waiting, 256)):
+            yield from pool.map(one, some)

@@ -80,7 +80,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
     numerics: set[str] = set()
     reasons: Counter[str] = Counter()
     notes: dict[str, Counter[str]] = {}
-    footers = read_footers([layout.part(u) for u in units])
+    footers = read_footers(layout.part(u) for u in units)
     for unit, footer in zip(units, footers, strict=True):
         if isinstance(footer, OutputError):
             raise footer
@@ -109,7 +109,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
 
 def remove_strays(layout: Layout, units: Sequence[int]) -> None:
     """Remove rejects files that no part names: left by attempts that were killed before their commit."""
-    named = {f.rejects_file for f in read_footers([layout.part(u) for u in units]) if not isinstance(f, OutputError)}
+    named = {f.rejects_file for f in read_footers(layout.part(u) for u in units) if not isinstance(f, OutputError)}
     for file in layout.rejects.iterdir():
         if file.name not in named:
             file.unlink(missing_ok=True)

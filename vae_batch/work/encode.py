@@ -37,7 +37,8 @@ class UnitEncoder:
         self.forward = Forward(job, device)
         self.progress = (-1, 0, 0)
         """The unit in hand, its images done, its rejects so far: read by another thread."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
+        pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
 
     def encode(self, unit: Unit, layout: Layout | None = None) -> Receipt:
         """Make a unit's part and publish it.

@@ -61,7 +61,10 @@ class Batch:
 
 
 class Feed:
-    """Iterates over a unit's batches; reads in a thread of its own and decodes on a pool."""
+    """Iterates over a unit's batches; reads in a thread of its own and decodes on a pool, or without one in there.
+
+    On a single core a further thread would only add waiting for the interpreter's lock.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class Feed:
         unit: Unit,
         transform: Transform,
         batch_size: int,
-        pool: ThreadPoolExecutor,
+        pool: ThreadPoolExecutor | None,
         threads: int,
         clock: Clock,
         sha256: bool,
@@ -121,8 +124,12 @@ class Feed:
             yield record
 
     def _submit(self, batch: Batch, chunk: _Chunk) -> None:
-        if chunk.items:
-            self._chunks.acquire()
+        if not chunk.items:
+            return
+        self._chunks.acquire()
+        if self._pool is None:
+            self._decode(batch, chunk)
+        else:
             batch.decoding.append(self._pool.submit(self._decode, batch, chunk))
 
     def _decode(self, batch: Batch, chunk: _Chunk) -> None:
