@@ -25,7 +25,7 @@ import torch
 
 class Net(torch.nn.Module):
     image_size = 16
-    def __init__(self, seconds=0.05, crash=""):
+    def __init__(self, seconds=0.15, crash=""):
         super().__init__()
         torch.manual_seed(0)
         self.linear = torch.nn.Linear(3 * 16 * 16, 16)
@@ -152,9 +152,9 @@ class Killer:
 def test_killed_replicas_are_replaced_and_their_units_redone(
     source: Path, slow: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    killer = Killer(every=60)
+    killer = Killer(every=30)
     vae_batch.encode(spec(source, slow, tmp_path / "out", max_reject_rate=0.1), killer)
-    assert killer.kills >= 2
+    assert killer.kills >= 1
     told = sum(" died; another takes its place" in line for line in killer.lines)
     assert 1 <= told <= killer.kills  # one that was killed when its work was done is not missed
     assert snapshot(tmp_path / "out") == undisturbed
