@@ -71,6 +71,37 @@ def rectify(h: Tensor) -> Tensor:
     return F.leaky_relu_(h, SLOPE)
 
 
+class Fold(nn.Module):
+    """(B, C, H, W) to (B, p·p·C, H/p, W/p): patches of p×p pixels become channels, in memory order (row, column, C).
+
+    `nn.PixelUnshuffle` puts C first and so copies number by number; where channels lie last, this copies runs of p·C.
+    """
+
+    def __init__(self, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """See the class."""
+        p, (b, c, h, w) = self.patch, x_BCHW.shape
+        patches = x_BCHW.permute(0, 2, 3, 1).reshape(b, h // p, p, w // p, p, c).transpose(2, 3)
+        return patches.reshape(b, h // p, w // p, p * p * c).permute(0, 3, 1, 2)
+
+
+class Unfold(nn.Module):
+    """The inverse of `Fold`."""
+
+    def __init__(self, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+
+    def forward(self, h_BCHW: Tensor) -> Tensor:
+        """(B, p·p·C, h, w) to (B, C, p·h, p·w)."""
+        p, (b, c, h, w) = self.patch, h_BCHW.shape
+        patches = h_BCHW.permute(0, 2, 3, 1).reshape(b, h, w, p, p, c // p**2).transpose(2, 3)
+        return patches.reshape(b, h * p, w * p, c // p**2).permute(0, 3, 1, 2)
+
+
 class Residual(nn.Module):
     """Two 3×3 convolutions beside the identity."""
 
@@ -89,7 +120,7 @@ def encoder(config: ConvConfig) -> nn.Sequential:
     """(B, C, H, W) to features (B, F)."""
     width, *wider = config.levels()
     patches = config.in_channels * PATCH**2
-    layers = [nn.PixelUnshuffle(PATCH), nn.Conv2d(patches, width, 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]
+    layers = [Fold(PATCH), nn.Conv2d(patches, width, 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]
     for channels in wider:
         down = nn.Conv2d(width, channels, 4, stride=2, padding=1)
         layers += [down, nn.LeakyReLU(SLOPE, inplace=True), Residual(channels)]
@@ -109,7 +140,7 @@ class Decoder(nn.Module):
         levels, grid, patches = config.levels(), config.grid(), config.in_channels * PATCH**2
         finest, coarsest = levels[0], levels[-1]
         downward, upward = list(pairwise(levels)), list(pairwise(reversed(levels)))
-        self.fold, self.unfold = nn.PixelUnshuffle(PATCH), nn.PixelShuffle(PATCH)
+        self.fold, self.unfold = Fold(PATCH), Unfold(PATCH)
         self.down = nn.ModuleList(
             [nn.Conv2d(patches, finest, 3, padding=1)] + [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in downward]
         )

@@ -43,7 +43,7 @@ class LinearPath(nn.Module):
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
         """Give the posterior mean (B, Z) of images, both float32."""
-        projected = (self._flat(x_BCHW) - self.center) @ self.loadings
+        projected = torch.addmm(-(self.center @ self.loadings), self._flat(x_BCHW), self.loadings)
         return projected / self.spread * self.gain_in
 
     def decode(self, z: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class UnitEncoder:
         self.forward = Forward(job, device)
         self.progress = (-1, 0, 0)
         """The unit in hand, its images done, its rejects so far: read by another thread."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
+        alone = device == "cpu" and threads == 1
+        self._pool = None if alone else ThreadPoolExecutor(threads, thread_name_prefix="decode")
         pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
 
     def encode(self, unit: Unit, layout: Layout | None = None) -> Receipt:
@@ -110,13 +111,8 @@ class _Attempt:
         """Iterate over the unit's rows, a batch at a time."""
         forward, images = self._encoder.forward, 0
         tick = time.thread_time if forward.device == "cpu" else time.perf_counter
-        feed = iter(self.feed)
         self._encoder.progress = (self.unit.number, 0, 0)
-        while True:
-            with self.clock("wait"):
-                batch = next(feed, None)
-            if batch is None:
-                return
+        for batch in self.feed:
             used = np.zeros(len(batch.pixels), bool)
             used[batch.slots()] = True
             with self.clock("device", tick):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,8 +19,13 @@ from vae_batch.images import ImageError, Transform, load_image
 from vae_batch.sources import read_unit
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
 
+T = TypeVar("T")
+
 CHUNK_IMAGES, CHUNK_BYTES = 16, 8 << 20
 """Images that one decoding task takes; with the number of tasks in flight it bounds the memory in use."""
+
+BUFFERS = 4
+"""Batches in memory: one being filled, two waiting, one at the model."""
 
 
 class Clock:
@@ -53,17 +58,40 @@ class Batch:
     """Width and height before the transform, of the slots that hold an image."""
     sha256: dict[int, str] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
-    decoding: list[Future[None]] = field(default_factory=list)
 
     def slots(self) -> list[int]:
         """Slots that hold an image, in order."""
         return sorted(self.sizes)
 
 
-class Feed:
-    """Iterates over a unit's batches; reads in a thread of its own and decodes on a pool, or without one in there.
+@dataclass(slots=True)
+class Chunk:
+    """Images of one batch for one decoding task."""
 
-    On a single core a further thread would only add waiting for the interpreter's lock.
+    batch: Batch
+    items: list[tuple[int, ImageRecord]] = field(default_factory=list)
+    """Slot and image."""
+    bytes: int = 0
+    last: bool = False
+    """Whether it is the last of its batch."""
+    decoding: Future[None] | None = None
+
+    def add(self, record: ImageRecord) -> None:
+        """Put an image into the batch's next slot."""
+        self.items.append((len(self.batch.records), record))
+        self.batch.records.append(_without_bytes(record))
+        self.bytes += len(record.data)
+
+    def full(self) -> bool:
+        """Whether it is as large as one task should be."""
+        return len(self.items) >= CHUNK_IMAGES or self.bytes >= CHUNK_BYTES
+
+
+class Feed:
+    """Iterates over a unit's batches; reads in a thread of its own, and decodes on a pool that runs ahead.
+
+    Without a pool the caller's thread decodes: on a single core that shares with the model, to run ahead is to wait
+    for the interpreter's lock.
     """
 
     def __init__(
@@ -82,63 +110,61 @@ class Feed:
         """What the reader could not read."""
         self._root, self._unit, self._transform = root, unit, transform
         self._batch_size, self._pool, self._clock, self._sha256 = batch_size, pool, clock, sha256
-        self._chunks = threading.Semaphore(2 * threads + 2)
+        self._encoded = threading.Semaphore(2 * threads + 2)
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[Batch]:
         shape = (self._batch_size, self._transform.size, self._transform.size, 3)
-        for _ in range(4):  # one filled, two waiting, one at the model
+        for _ in range(BUFFERS):
             self._buffers.put(np.zeros(shape, np.uint8))
-        for batch in prefetch(self._batches(), depth=2):
-            for task in batch.decoding:
-                task.result()
-            yield batch
-            self._buffers.put(batch.pixels)
+        for chunk in self._timed("wait", prefetch(self._chunks(), max(2, BUFFERS * self._batch_size // CHUNK_IMAGES))):
+            with self._clock("wait"):
+                if chunk.decoding:
+                    chunk.decoding.result()
+                else:
+                    self._decode(chunk)
+            if chunk.last:
+                yield chunk.batch
+                self._buffers.put(chunk.batch.pixels)
 
-    def _batches(self) -> Generator[Batch, None, None]:
-        batch, chunk = Batch(self._buffers.get()), _Chunk()
-        for record in self._timed(read_unit(self._root, self._unit, self.tally)):
+    def _chunks(self) -> Generator[Chunk, None, None]:
+        chunk = Chunk(Batch(self._buffers.get()))
+        for record in self._timed("read", read_unit(self._root, self._unit, self.tally)):
             if isinstance(record, Reject):
                 self.rejects.append(record)
                 continue
-            chunk.add(len(batch.records), record)
-            batch.records.append(_without_bytes(record))
-            full = len(batch.records) == self._batch_size
-            if full or chunk.full():
-                self._submit(batch, chunk)
-                chunk = _Chunk()
-            if full:
-                yield batch
-                batch = Batch(self._buffers.get())
-        if batch.records:
-            self._submit(batch, chunk)
-            batch.pixels[len(batch.records) :] = 0
-            yield batch
+            chunk.add(record)
+            chunk.last = len(chunk.batch.records) == self._batch_size
+            if chunk.last or chunk.full():
+                yield self._begun(chunk)
+                chunk = Chunk(Batch(self._buffers.get()) if chunk.last else chunk.batch)
+        if chunk.batch.records:
+            chunk.batch.pixels[len(chunk.batch.records) :] = 0
+            chunk.last = True
+            yield self._begun(chunk)
 
-    def _timed(self, records: Iterator[ImageRecord | Reject]) -> Iterator[ImageRecord | Reject]:
+    def _timed(self, stage: str, items: Iterator[T]) -> Iterator[T]:
         while True:
-            with self._clock("read"):
-                record = next(records, None)
-            if record is None:
+            with self._clock(stage):
+                item = next(items, None)
+            if item is None:
                 return
-            yield record
+            yield item
 
-    def _submit(self, batch: Batch, chunk: _Chunk) -> None:
-        if not chunk.items:
-            return
-        self._chunks.acquire()
-        if self._pool is None:
-            self._decode(batch, chunk)
-        else:
-            batch.decoding.append(self._pool.submit(self._decode, batch, chunk))
+    def _begun(self, chunk: Chunk) -> Chunk:
+        self._encoded.acquire()
+        if self._pool is not None:
+            chunk.decoding = self._pool.submit(self._decode, chunk)
+        return chunk
 
-    def _decode(self, batch: Batch, chunk: _Chunk) -> None:
+    def _decode(self, chunk: Chunk) -> None:
         try:
             with self._clock("decode", time.thread_time):
                 for slot, record in chunk.items:
-                    self._decode_one(batch, slot, record)
+                    self._decode_one(chunk.batch, slot, record)
+            chunk.items.clear()
         finally:
-            self._chunks.release()
+            self._encoded.release()
 
     def _decode_one(self, batch: Batch, slot: int, record: ImageRecord) -> None:
         try:
@@ -151,21 +177,6 @@ class Feed:
             batch.rejects.append(reject(record, error.stage, error.error, error.message, digest))
 
 
-class _Chunk:
-    """Images for one decoding task."""
-
-    def __init__(self) -> None:
-        self.items: list[tuple[int, ImageRecord]] = []
-        self.bytes = 0
-
-    def add(self, slot: int, record: ImageRecord) -> None:
-        self.items.append((slot, record))
-        self.bytes += len(record.data)
-
-    def full(self) -> bool:
-        return len(self.items) >= CHUNK_IMAGES or self.bytes >= CHUNK_BYTES
-
-
 def reject(record: ImageRecord, stage: Any, error: str, message: str, sha256: str | None) -> Reject:
     """Make the reject of an image that was read."""
     return Reject(record.id, record.shard, record.row, stage, error, message, sha256)
@@ -175,12 +186,12 @@ def _without_bytes(record: ImageRecord) -> ImageRecord:
     return ImageRecord(record.id, record.shard, record.row, b"", record.labels)
 
 
-def prefetch(items: Generator[Batch, None, None], depth: int) -> Iterator[Batch]:
+def prefetch(items: Generator[T, None, None], depth: int) -> Iterator[T]:
     """Run a generator in a thread, `depth` items ahead; its exception is raised here, and leaving here ends it."""
-    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    waiting: queue.Queue[T | BaseException | None] = queue.Queue(depth)
     stop = threading.Event()
 
-    def put(item: Batch | BaseException | None) -> None:
+    def put(item: T | BaseException | None) -> None:
         while not stop.is_set():
             try:
                 waiting.put(item, timeout=0.2)
