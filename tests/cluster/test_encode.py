@@ -387,3 +387,29 @@ def test_progress_says_what_it_should(ray_session: None, faces: Path, model: Pat
     assert "bounds this job" in report.text
     summary = json.loads((tmp_path / "out" / ".vae_batch" / "summary.json").read_text())
     assert set(summary["run"]["stage_seconds"]) == {"decode", "device", "read", "wait", "write"}
+
+
+def test_a_model_that_does_not_say_its_image_size_takes_64_and_the_user_is_told(
+    ray_session: None, faces: Path, tmp_path: Path, module_in_cwd: Callable[[str, str], None]
+) -> None:
+    module_in_cwd("net_any_size", ANY_SIZE)
+    report, out = Lines(), tmp_path / "out"
+    vae_batch.encode(spec(faces, "net_any_size:Net", out, units="0:1", replicas=1), report)
+    said = "Image size: 64 pixels, since neither --image-size nor the model (image_size, sample_size) says."
+    assert said in report.lines
+    assert pq.read_table(out / "data")["mean"].to_pylist()[0] == [64.0, 64.0]
+    report = Lines()
+    vae_batch.encode(spec(faces, "net_any_size:Net", tmp_path / "b", units="0:1", replicas=1, image_size=32), report)
+    assert said not in report.lines
+    assert pq.read_table(tmp_path / "b" / "data")["mean"].to_pylist()[0] == [32.0, 32.0]
+
+
+ANY_SIZE = """
+import torch
+
+class Net(torch.nn.Module):
+    def encode(self, x):
+        return torch.tensor([[float(s) for s in x.shape[2:]]] * len(x))
+    def decode(self, z):
+        return z
+"""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import click
 
-EVERY_S = 5.0
+from vae_batch.cli.bar import Bar
 
 
 def _width_height(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -71,7 +68,7 @@ def command(
     from vae_batch.faces import write_faces
 
     try:
-        with _progress(count) as on_progress:
+        with Bar() as bar:
             drawn = write_faces(
                 out,
                 count,
@@ -80,7 +77,7 @@ def command(
                 size=size,
                 seed=seed,
                 workers=workers,
-                on_progress=on_progress,
+                on_progress=lambda done: bar.show(f"drew {done:,} of {count:,} faces", done, count),
             )
     except KeyboardInterrupt:
         raise InterruptedJobError(f"stopped; {out} is left empty: run the same command to draw again") from None
@@ -90,31 +87,3 @@ def command(
         f"{drawn.faces:,} faces in {drawn.shards:,} {kind}, {drawn.bytes / 1e6:,.1f} MB, "
         f"{drawn.seconds:.1f} s ({rate:,.0f} faces/s). Next: vae-batch train {shlex.quote(out)} --out MODEL"
     )
-
-
-@contextmanager
-def _progress(count: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a line every few seconds; gives what to call with the faces drawn so far."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain_lines(count)
-        return
-    columns = (TextColumn("drawing faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=count)
-        yield lambda done: bar.update(task, completed=done)
-
-
-def _plain_lines(count: int) -> Callable[[int], None]:
-    said = time.monotonic()
-
-    def say(done: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= EVERY_S:
-            said = time.monotonic()
-            click.echo(f"drew {done:,} of {count:,} faces", err=True)
-
-    return say

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vae_batch.cli.bar import Bar
+
 if TYPE_CHECKING:
     from vae_batch.specs import TrainSpec
     from vae_batch.training import Progress, Trained
-
-PLAIN_SECONDS = 5.0
 
 
 @click.command("train")
@@ -47,8 +45,12 @@ def run_train(spec: TrainSpec, hint: bool = True) -> None:
 
     if spec.epochs is None and spec.steps is None:
         click.echo(f"Neither --epochs nor --steps was given: {DEFAULT_EPOCHS} epochs.", err=True)
-    with _Display() as display:
-        trained = train(spec, display.training, display.reading)
+    with Bar() as bar:
+        trained = train(
+            spec,
+            lambda state, steps: bar.show(_line(state, steps), state.step, steps),
+            lambda images: bar.show(f"reading: {images:,} images"),
+        )
     _report(trained)
     if hint:
         click.echo(f"Next: vae-batch encode {spec.source} --model {spec.out} --out latents/")
@@ -66,49 +68,6 @@ def _report(trained: Trained) -> None:
         f"{last.seconds:.0f} s on {trained.device}; distortion {last.distortion:.1f}, rate {last.rate:.1f} nats per "
         f"image, sigma {last.sigma:.4f}"
     )
-
-
-class _Display:
-    """A live bar on a terminal, a plain line every few seconds elsewhere; on stderr."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._bar: Any = None
-        self._task: Any = None
-        self._last = time.monotonic()
-
-    def __enter__(self) -> _Display:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def reading(self, images: int) -> None:
-        """Show how many images are read."""
-        self._show(f"reading: {images:,} images", None, None)
-
-    def training(self, state: Progress, steps: int) -> None:
-        """Show the state of the training."""
-        self._show(_line(state, steps), state.step, steps)
-
-    def _show(self, line: str, done: int | None, total: int | None) -> None:
-        if self._live:
-            self._draw(line, done, total)
-        elif time.monotonic() - self._last >= PLAIN_SECONDS:
-            self._last = time.monotonic()
-            click.echo(line, err=True)
-
-    def _draw(self, line: str, done: int | None, total: int | None) -> None:
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(line, total=total)
-        self._bar.update(self._task, description=line, completed=done, total=total)
 
 
 def _line(state: Progress, steps: int) -> str:
