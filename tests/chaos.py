@@ -119,7 +119,7 @@ class Chaos:
         """Kill the driver, or one of its replicas if it has any."""
         family = psutil.Process(driver.pid).children(recursive=True)
         replicas = [p for p in family if p.is_running() and "ray::Replica" in " ".join(p.cmdline())]
-        who = "replica" if replicas and self.random.random() < 0.5 else "driver"
+        who = "replica" if replicas and self.random.random() < 0.7 else "driver"
         (self.random.choice(replicas) if who == "replica" else driver).kill()
         self.killed.append(who)
         print(f"{time.strftime('%H:%M:%S')}  kill {len(self.killed)}: {who}, {_parts(out)} parts done", flush=True)

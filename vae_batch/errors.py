@@ -3,6 +3,7 @@
 VaeBatchError
 ├── SpecError            an option or a spec file is wrong: correct it
 ├── SourceError          the image collection cannot be read as named: check the path
+├── StorageError         a location's scheme is not known here: install what reads it
 ├── ModelError           the model cannot be loaded or breaks its contract
 ├── OutputError          OUT cannot be used: another folder, or look at what is in it
 │   └── MismatchError    OUT was made with other settings: the differing fields are named
@@ -32,6 +33,10 @@ class SpecError(VaeBatchError):
 
 class SourceError(VaeBatchError):
     """The image collection cannot be read as it was named."""
+
+
+class StorageError(VaeBatchError):
+    """A location cannot be used: its scheme is not known, or what would read it is not installed."""
 
 
 class ModelError(VaeBatchError):

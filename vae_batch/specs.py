@@ -34,12 +34,43 @@ class Spec(BaseModel):
         return text
 
 
-class EncodeSpec(Spec):
+class ImagesSpec(Spec):
+    """Which images, their labels, and how they are cut: common to all that reads a collection."""
+
+    source: str
+    """A folder, a shard (tar, zip, Parquet, Arrow), a pattern of shards, or a listing; a path or a URI."""
+    image_column: str | None = None
+    """Parquet, Arrow, listings: the column of images or paths; None: found by looking."""
+    id_column: str | None = None
+    """Parquet, Arrow, listings: the column of ids; None: `file#row`, or the path."""
+    labels: tuple[str, ...] = ()
+    """Files (or folders of them) with labels by image: CSV, Parquet, JSON Lines, CelebA's own."""
+    split: Literal["train", "validation", "test"] | None = None
+    """Only the images of this part, where labels say which; `valid` is taken for validation."""
+    exclude: str | None = None
+    """A file of ids or sha256, one a line: images that are left out."""
+    crop: str | None = None
+    """none, center, center:N, WxH+X+Y, landmarks or box; None: the model's own, else center."""
+    fit: Literal["cover", "contain", "stretch"] | None = None
+    """How what was cut becomes a square; None: the model's own, else cover."""
+    decode: Literal["exact", "fast"] | None = None
+    """fast: JPEGs are decoded at a reduced size where they are shrunk by two or more; None: the model's own."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _short_name(cls, value: object) -> object:
+        return "validation" if value in ("valid", "val") else value
+
+
+class EncodeSpec(ImagesSpec):
     """What `encode` is told. Paths are relative to the working directory."""
 
     kind: Literal["encode"] = "encode"
-    source: str
-    """A folder of images, a tar, or a folder or glob of tars."""
     model: str
     """A saved model's folder, or `module:callable?key=value` for a torch module of your own."""
     out: str
@@ -78,6 +109,10 @@ class EncodeSpec(Spec):
     """Ray cluster; None: RAY_ADDRESS, else a private one on this machine."""
     max_reject_rate: float = Field(default=0.01, ge=0, le=1)
     """Above this share of rejects a finished job ends with exit code 3."""
+    retry_rejects: bool = False
+    """Make the units that have rejects anew."""
+    extend: bool = False
+    """Where the source has new files since OUT was begun: encode them, as further units."""
 
     @field_validator("replicas")
     @classmethod
@@ -99,12 +134,10 @@ class EncodeSpec(Spec):
         return range(total)[int(start) if start else None : int(stop) if stop else None]
 
 
-class TrainSpec(Spec):
+class TrainSpec(ImagesSpec):
     """What `train` is told."""
 
     kind: Literal["train"] = "train"
-    source: str
-    """Images, as for `encode`."""
     out: str
     """Folder of the model: config.json, model.safetensors, metrics.jsonl."""
     image_size: int = Field(default=64, ge=16, le=512)

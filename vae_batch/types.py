@@ -10,7 +10,7 @@ from typing import Any, Literal
 Stage = Literal["read", "decode", "transform", "encode"]
 """Where an image was lost: reading its bytes, decoding, crop and resize, or the model."""
 
-ShardFormat = Literal["folder", "tar"]
+ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,12 +46,14 @@ class Reject:
 
 @dataclass(slots=True)
 class Tally:
-    """What a reader met in one unit; seen = rows + rejects + skipped must hold at the unit's end."""
+    """What a reader met in one unit; seen = rows + rejects + skipped + excluded must hold at the unit's end."""
 
     seen: int = 0
     """Images, damaged regions and other files; a sidecar that belongs to an image is not counted."""
     skipped: int = 0
     """Files that are no image, neither by extension nor by their first bytes."""
+    excluded: int = 0
+    """Images left out on purpose: by --exclude, or of another --split."""
     bytes: int = 0
     """Bytes of the images handed on."""
     sidecars: Counter[str] = field(default_factory=Counter)
@@ -68,13 +70,16 @@ class Piece:
     first_row: int = 0
     """Row number of the first file in this piece."""
     start: int = 0
-    """tar: offset of the first header to read, in bytes of the uncompressed archive."""
+    """tar: offset of the first header to read, in bytes of the uncompressed archive; zip: entry of the directory;
+    parquet, arrow: row group or batch."""
     end: int | None = None
-    """tar: offset behind the last member to read; None reads to the end of the archive."""
+    """Behind the last of these to read; None reads to the end of the shard."""
     files: tuple[str, ...] = ()
     """folder: paths of the files relative to the source's root, in order, percent-encoded where not UTF-8."""
     repeats: tuple[int, ...] = ()
     """Rows whose id an earlier row of the shard already has: rejects."""
+    shard_bytes: int = 0
+    """Size of the shard when it was planned: another one means another content. 0 for loose files."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,6 +102,7 @@ class Receipt:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     seen: int
     bytes_in: int
     bytes_out: int

@@ -92,7 +92,7 @@ def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], c
     [
         (
             "kind: encode\nsource: a\nmodel: b\nout: c\nbatchsize: 3\n",
-            "unknown key 'batchsize'; the keys are kind, source",
+            "unknown key 'batchsize'; the keys are source, image_column",
         ),
         ("kind: encode\nsource: a\nmodel: b\n", "out is missing"),
         ("kind: bake\n", "has kind: 'bake'; known kinds are encode, train"),

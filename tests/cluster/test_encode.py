@@ -411,5 +411,5 @@ class Net(torch.nn.Module):
     def encode(self, x):
         return torch.tensor([[float(s) for s in x.shape[2:]]] * len(x))
     def decode(self, z):
-        return z
+        return torch.zeros(len(z), 3, *z[0].int().tolist())
 """

@@ -71,7 +71,7 @@ def test_metrics_are_lines_that_agree_with_each_other(trained):
 
 
 def test_reconstructions_are_better_than_the_linear_start(source, trained):
-    pixels = load_pixels(str(source), Transform(32))
+    pixels = load_pixels(TrainSpec(source=str(source), out=""), Transform(32))
     x = loop.to_float(pixels.images)
     start = loop.ConvVAE(loop.ConvConfig(32, 8))
     start.start_from(x)

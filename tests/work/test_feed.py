@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import image_bytes
 from vae_batch.images import Transform, load_image
+from vae_batch.sources import Reading
 from vae_batch.types import Piece, Unit
 from vae_batch.work.feed import Batch, Clock, Feed, prefetch
 
@@ -22,7 +23,7 @@ def empty() -> Batch:
 def feed_of(folder: Path, names: list[str], batch_size: int, threads: int = 2) -> Feed:
     unit = Unit(0, (Piece(".", "folder", files=tuple(names)),), len(names), 0)
     pool = ThreadPoolExecutor(threads) if threads > 1 else None
-    return Feed(str(folder), unit, Transform(16), batch_size, pool, threads, Clock(), sha256=False)
+    return Feed(Reading(str(folder)), unit, Transform(16), batch_size, pool, threads, Clock(), sha256=False)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

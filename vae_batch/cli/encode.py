@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vae_batch.cli.options import images_options
+
 if TYPE_CHECKING:
     from vae_batch.specs import EncodeSpec
 
@@ -15,7 +17,7 @@ def options_of_encode(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that are keys of an encode spec, for `encode` and `plan`."""
     for option in reversed(_OPTIONS):
         function = option(function)
-    return function
+    return images_options(function)
 
 
 _OPTIONS = [
@@ -75,6 +77,8 @@ def run_encode(spec: EncodeSpec, verbose: bool) -> None:
 @click.argument("source")
 @options_of_encode
 @click.option("--out", required=True, help="The output data set's folder; the same one goes on where it stopped.")
+@click.option("--retry-rejects", is_flag=True, help="Make the units that have rejects anew.")
+@click.option("--extend", is_flag=True, help="Encode the files that are new in SOURCE, as further units.")
 @click.option("-v", "--verbose", is_flag=True, help="Let Ray's own log through.")
 def command(verbose: bool, **values: Any) -> None:
     """Encode SOURCE: for every image the posterior's mean and variance and a sample, in Parquet.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vae_batch.cli.bar import Bar
+from vae_batch.cli.options import images_options
 
 if TYPE_CHECKING:
     from vae_batch.specs import TrainSpec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=int, help="Batches, instead of --epochs.")
 @click.option("--batch-size", type=int, help="Images in a batch.")
 @click.option("--learning-rate", type=float, help="Of AdamW, at its highest.")
+@images_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same machine: same weights.")
 def command(**options: Any) -> None:

@@ -21,6 +21,7 @@ _PIECE = pa.struct(
         pa.field("end", pa.int64()),
         pa.field("files", pa.list_(pa.string())),
         pa.field("repeats", pa.list_(pa.int64())),
+        pa.field("shard_bytes", pa.int64()),
     ]
 )
 _SCHEMA = pa.schema(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from vae_batch.sources.groups import groups, pair
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
 from vae_batch.sources.member import Member
+from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 from vae_batch.sources.sniff import HEAD_BYTES, has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES, Stream, open_stream
 from vae_batch.sources.tar import Walk
@@ -16,7 +18,9 @@ from vae_batch.types import ImageRecord, Piece, Reject, Tally
 Labels = dict[str, Any]
 
 
-def read_tar(root: str, piece: Piece, tally: Tally) -> Iterator[ImageRecord | Reject]:
+def read_tar(
+    root: str, piece: Piece, tally: Tally, options: SourceOptions = NO_OPTIONS
+) -> Iterator[ImageRecord | Reject]:
     """Read one piece of a tar, a group of members at a time.
 
     Raises:
@@ -39,6 +43,19 @@ def read_tar(root: str, piece: Piece, tally: Tally) -> Iterator[ImageRecord | Re
                     continue
                 tally.bytes += len(found.data) if isinstance(found, ImageRecord) else 0
                 yield found
+
+
+def sample_tar(root: str, shard: Shard, options: SourceOptions) -> Iterator[Labels | None]:
+    """Give the labels of the files from the first on; of damaged data nothing."""
+    with open_stream(root, shard.path) as stream:
+        for key, group in groups(Walk(stream), partial(_load_sidecar, stream)):
+            for _, sidecar in pair(key, group)[0]:
+                yield None if sidecar is None else parse_labels(sidecar.data)
+
+
+def _load_sidecar(stream: Stream, member: Member) -> None:
+    if member.kind == "file" and not member.error and _small_json(member):
+        member.data = stream.read(member.size)
 
 
 class _Repeats:

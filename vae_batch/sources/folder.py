@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from typing import Any
 
 from vae_batch.sources.archive import too_large
+from vae_batch.sources.files import is_lasting, open_file, status_of
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
 from vae_batch.sources.listing import is_sidecar
+from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
 from vae_batch.sources.sniff import HEAD_BYTES, has_image_extension, has_image_magic
-from vae_batch.sources.streams import MAX_FILE_BYTES, is_lasting, locate
+from vae_batch.sources.streams import MAX_FILE_BYTES
 from vae_batch.types import ImageRecord, Piece, Reject, Tally
 
 
-def read_folder(root: str, piece: Piece, tally: Tally) -> Iterator[ImageRecord | Reject]:
+def read_folder(
+    root: str, piece: Piece, tally: Tally, options: SourceOptions = NO_OPTIONS
+) -> Iterator[ImageRecord | Reject]:
     """Read a run of loose files.
 
     A file that is gone or forbidden is a reject; one whose size changed is read as it is now.
@@ -55,31 +57,20 @@ def _pairs(files: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
 
 def _outcome(root: str, shard: str, row: int, path: str, repeated: bool) -> ImageRecord | Reject | None:
     """What becomes of a file; None for one that is no image. Raises OSError."""
-    name, status = locate(root, path)
-    if not stat.S_ISREG(status.st_mode):
+    status = status_of(root, path)
+    if not status.regular:
         return None
-    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
-    try:
+    with open_file(root, path) as file:
         head = b""
         if not has_image_extension(path):
-            head = _read(fd, HEAD_BYTES)
+            head = file.pread(HEAD_BYTES, 0)
             if not has_image_magic(head):
                 return None
         if repeated:
             return Reject(path, shard, row, "read", "DuplicateId", "another file's name reads the same")
-        if status.st_size > MAX_FILE_BYTES:
-            return Reject(path, shard, row, "read", "TooLarge", too_large(status.st_size))
-        return ImageRecord(path, shard, row, head + _read(fd, status.st_size - len(head)))
-    finally:
-        os.close(fd)
-
-
-def _read(fd: int, n: int) -> bytes:
-    """Up to n bytes; fewer only at the end of the file."""
-    data = os.read(fd, n) if n > 0 else b""
-    while 0 < len(data) < n and (more := os.read(fd, n - len(data))):
-        data += more
-    return data
+        if status.size > MAX_FILE_BYTES:
+            return Reject(path, shard, row, "read", "TooLarge", too_large(status.size))
+        return ImageRecord(path, shard, row, head + file.pread(status.size - len(head), len(head)))
 
 
 def _labels(root: str, path: str, tally: Tally) -> dict[str, Any] | None:
@@ -92,15 +83,12 @@ def _labels(root: str, path: str, tally: Tally) -> dict[str, Any] | None:
 def read_small(root: str, path: str) -> bytes | None:
     """A file of up to MAX_SIDECAR_BYTES; None for a larger one, or one that is gone. Raises OSError otherwise."""
     try:
-        name, status = locate(root, path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIDECAR_BYTES:
+        status = status_of(root, path)
+        if not status.regular or status.size > MAX_SIDECAR_BYTES:
             return None
-        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        with open_file(root, path) as file:
+            return file.pread(status.size, 0)
     except OSError as error:
         if is_lasting(error):
             return None
         raise
-    try:
-        return _read(fd, status.st_size)
-    finally:
-        os.close(fd)

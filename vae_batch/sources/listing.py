@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_batch.sources.names import is_json, is_tar, stem_of, to_text
+from vae_batch import storage
+from vae_batch.sources.files import is_lasting
+from vae_batch.sources.names import is_json, shard_format, stem_of, to_text
+from vae_batch.sources.remote import Found, remote_folders
+from vae_batch.sources.shard import Shard
 from vae_batch.sources.sniff import has_image_extension
-from vae_batch.sources.streams import is_lasting
 
 _CHUNK = 1 << 16
 
@@ -47,8 +49,8 @@ def is_sidecar(path: str, previous: str) -> bool:
     return is_json(path) and stem_of(path) == stem_of(previous) and has_image_extension(previous)
 
 
-def list_folder(root: Path) -> tuple[Listing, list[Entry]]:
-    """Walk a folder: its loose files, and its tars.
+def list_folder(root: str) -> tuple[Listing, list[Shard]]:
+    """Walk a folder, here or under a URI: its loose files, and its shards.
 
     A folder's files come first, then its folders, both in the order of their names' bytes. Links are followed; a
     link to a folder that holds it is not. What cannot be looked at (a dangling link) is listed with size 0, and
@@ -57,27 +59,40 @@ def list_folder(root: Path) -> tuple[Listing, list[Entry]]:
     Raises:
         OSError: a folder cannot be listed.
     """
-    tars: list[Entry] = []
+    shards: list[Shard] = []
+    folders = remote_folders(root) if storage.is_remote(root) else _folders(os.fsencode(root))
+    files = listing_of(_loose(folders, shards))
+    return files, shards
+
+
+def listing_of(files: Iterable[Entry]) -> Listing:
+    """Hold files compactly; sidecars stand behind their images already."""
     chunks: list[pa.Array] = []
     sizes: list[npt.NDArray[np.int64]] = []
     seen = 0
     previous = ""
-    loose = _loose(root, tars)
-    while chunk := list(islice(loose, _CHUNK)):
+    rest = iter(files)
+    while chunk := list(islice(rest, _CHUNK)):
         for path, _ in chunk:
             seen += not is_sidecar(path, previous)
             previous = path
         chunks.append(pa.array([path for path, _ in chunk], pa.large_string()))
         sizes.append(np.array([size for _, size in chunk], np.int64))
     paths = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_string())
-    return Listing(paths, np.concatenate(sizes) if sizes else np.zeros(0, np.int64), seen), tars
+    return Listing(paths, np.concatenate(sizes) if sizes else np.zeros(0, np.int64), seen)
 
 
-def _loose(root: Path, tars: list[Entry]) -> Iterator[Entry]:
-    """Files with their sidecars behind them; tars go to the list."""
-    for files, found in _folders(os.fsencode(root)):
-        tars += found
-        yield from _with_sidecars(files)
+def _loose(folders: Iterable[list[Found]], shards: list[Shard]) -> Iterator[Entry]:
+    """Loose files with their sidecars behind them; shards go to the list."""
+    for found in folders:
+        loose: list[Entry] = []
+        for path, size, regular in found:
+            kind = shard_format(path) if regular else None
+            if kind:
+                shards.append(Shard(path, size, kind))
+            else:
+                loose.append((path, size))
+        yield from _with_sidecars(loose)
 
 
 def _with_sidecars(files: list[Entry]) -> list[Entry]:
@@ -97,16 +112,14 @@ def _with_sidecars(files: list[Entry]) -> list[Entry]:
     return ordered
 
 
-def _folders(root: bytes) -> Iterator[tuple[list[Entry], list[Entry]]]:
-    """The loose files and the tars of each folder: first its own, then those of the folders in it."""
+def _folders(root: bytes) -> Iterator[list[Found]]:
+    """What lies in each folder: first its own files, then those of the folders in it."""
     stack = [(b"", frozenset([_identity(root)]))]
     while stack:
         folder, ancestors = stack.pop()
         with os.scandir(root + b"/" + folder) as entries:
             found = sorted((folder + entry.name, *_look(entry)) for entry in entries)
-        texts = [(to_text(path), size, kind) for path, size, kind in found if kind != "folder"]
-        tars = [(path, size) for path, size, kind in texts if kind == "file" and is_tar(path)]
-        yield [(path, size) for path, size, kind in texts if kind != "file" or not is_tar(path)], tars
+        yield [(to_text(path), size, kind == "file") for path, size, kind in found if kind != "folder"]
         for path in (path for path, _, kind in reversed(found) if kind == "folder"):
             identity = _identity(root + b"/" + path)
             if identity not in ancestors:
@@ -128,8 +141,3 @@ def _look(entry: os.DirEntry[bytes]) -> tuple[int, str]:
 def _identity(path: bytes) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_dev, status.st_ino
-
-
-def no_files() -> Listing:
-    """The listing of a source that has tars only."""
-    return Listing(pa.array([], pa.large_string()), np.zeros(0, np.int64), 0)

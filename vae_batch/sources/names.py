@@ -6,6 +6,8 @@ import os
 import re
 from urllib.parse import unquote_to_bytes
 
+from vae_batch.types import ShardFormat
+
 _NOT_UTF8 = re.compile("[%\udc80-\udcff]")
 
 
@@ -24,7 +26,7 @@ def to_text(name: bytes) -> str:
 
 def candidates(root: str, path: str) -> list[bytes]:
     """The files that a path from `to_text` may mean, likeliest first: as it reads, then with its %XX undone."""
-    base = os.fsencode(root) + b"/"
+    base = os.fsencode(root) + (b"/" if root else b"")
     plain = path.encode()
     found = [base + plain]
     if "%" in path and (undone := unquote_to_bytes(plain)) != plain and not _is_utf8(undone):
@@ -51,9 +53,23 @@ def is_json(name: str) -> bool:
     return name.endswith(".json")
 
 
-def is_tar(name: str) -> bool:
-    """Whether a file is a shard, going by its name."""
-    return name.lower().endswith((".tar", ".tar.gz", ".tgz")) and not name.rpartition("/")[2].startswith("._")
+_SHARDS: dict[str, ShardFormat] = {
+    ".tar": "tar",
+    ".tar.gz": "tar",
+    ".tgz": "tar",
+    ".zip": "zip",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+
+
+def shard_format(name: str) -> ShardFormat | None:
+    """The format of a shard, going by its name; None for what is no shard."""
+    lower = name.lower()
+    if name.rpartition("/")[2].startswith("._"):  # metadata that macOS leaves behind
+        return None
+    return next((kind for extension, kind in _SHARDS.items() if lower.endswith(extension)), None)
 
 
 def is_compressed(name: str) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow.compute as pc
 
 from vae_batch.errors import SpecError
 from vae_batch.sources.listing import Listing
-from vae_batch.sources.source import Shard, Source
-from vae_batch.sources.survey import TarIndex, count_images, index_tar, inventory
+from vae_batch.sources.source import Source
+from vae_batch.sources.survey import count_images, index_shard, inventory
 from vae_batch.types import Piece, Unit
 
 MIN_UNIT, MAX_UNIT = 256, 8192
@@ -34,8 +33,8 @@ def default_unit_size(total: int, row_bytes: int | None = None) -> int:
 def plan_units(source: Source, unit_size: int | None = None, row_bytes: int | None = None) -> Iterator[Unit]:
     """Cut a source into units, in its order, numbered from 0.
 
-    Loose files are cut every `unit_size`; small tars go together; a tar of more than one and a half units is split
-    between groups of members if it is not compressed.
+    Loose files are cut every `unit_size`; small shards go together; a shard of more than one and a half units is
+    split where its format allows it (a tar that is here and not compressed, between groups of members).
 
     Args:
         source: from `open_source`.
@@ -64,7 +63,7 @@ class _Draft:
 
 def _number(source: Source, size: int) -> Iterator[Unit]:
     number = 0
-    for drafts in (_loose_units(source.files, size), _tar_units(source, size)):
+    for drafts in (_loose_units(source.files, size), _shard_units(source, size)):
         for draft in drafts:
             yield Unit(number, tuple(draft.pieces), draft.rows if draft.exact else None, draft.bytes)
             number += 1
@@ -104,38 +103,23 @@ def _ambiguous(listing: Listing) -> set[str]:
     return {entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1}
 
 
-def _tar_units(source: Source, size: int) -> Iterator[_Draft]:
-    """Small tars together, big ones split."""
+def _shard_units(source: Source, size: int) -> Iterator[_Draft]:
+    """Small shards of a format together, big ones split."""
     found = inventory(source)
     draft = _Draft()
     for shard, index, rows in zip(source.shards, found.indexes, found.rows, strict=True):
-        if draft.pieces and draft.rows + rows > size:
+        if draft.pieces and (draft.rows + rows > size or draft.pieces[-1].format != shard.format):
             yield draft
             draft = _Draft()
         if rows > SPLIT_AT * size:
-            index = index or index_tar(source.root, shard)
+            index = index or index_shard(source, shard)
             if index is not None:
-                yield from _split(shard, index, size)
+                for stretch in index.split(shard, size):
+                    yield _Draft([stretch.piece], stretch.rows, True, stretch.bytes)
                 continue
-        draft.pieces.append(Piece(shard.path, "tar"))
+        draft.pieces.append(Piece(shard.path, shard.format, shard_bytes=shard.bytes))
         draft.rows += rows
         draft.exact &= index is not None
         draft.bytes += shard.bytes
     if draft.pieces:
         yield draft
-
-
-def _split(shard: Shard, index: TarIndex, size: int) -> Iterator[_Draft]:
-    """Cut a tar into about equal pieces at group borders; the last one goes to the file's end."""
-    count = max(1, round(index.rows / size))
-    wanted = [index.rows * i // count for i in range(1, count)]
-    cuts = np.unique(np.searchsorted(index.border_rows, wanted))
-    cuts = cuts[(cuts > 0) & (cuts < len(index.border_rows))]
-    starts = [0, *index.border_offsets[cuts].tolist()]
-    rows = [0, *index.border_rows[cuts].tolist(), index.rows]
-    ends = [*starts[1:], None]
-    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        inside = (index.repeats >= rows[i]) & (index.repeats < rows[i + 1])
-        repeats = tuple(index.repeats[inside].tolist()) if len(cuts) else ()
-        piece = Piece(shard.path, "tar", rows[i], start, end, repeats=repeats)
-        yield _Draft([piece], rows[i + 1] - rows[i], True, (shard.bytes if end is None else end) - start)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vae_batch.errors import SourceError
-from vae_batch.sources.archive import read_tar
+from vae_batch.sources.files import shard_size
 from vae_batch.sources.folder import read_folder
-from vae_batch.sources.streams import locate_shard
+from vae_batch.sources.formats import FORMATS
+from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
 
 
-def read_unit(root: str, unit: Unit, tally: Tally) -> Iterator[ImageRecord | Reject]:
+def read_unit(
+    root: str, unit: Unit, tally: Tally, options: SourceOptions = NO_OPTIONS
+) -> Iterator[ImageRecord | Reject]:
     """Stream a unit's images in order, holding no more than a group of them.
 
     When the iterator is exhausted, records + rejects + tally.skipped = tally.seen, where `seen` was counted from
@@ -21,17 +24,18 @@ def read_unit(root: str, unit: Unit, tally: Tally) -> Iterator[ImageRecord | Rej
         root: the source's root.
         unit: from `plan_units`.
         tally: updated while reading.
+        options: as given to `open_source`.
 
     Raises:
-        SourceError: a tar is gone, has another size than when it was planned, or other members.
+        SourceError: a shard is gone, has another size than when it was planned, or other members.
         OSError: the storage fails (EIO, ESTALE, a time-out ...): the attempt can be made again. What damage or
             disappearance makes unreadable is a Reject instead.
     """
-    _check_size(root, unit)
+    _check_sizes(root, unit)
     before = tally.seen
     for piece in unit.pieces:
-        reader = read_folder if piece.format == "folder" else read_tar
-        yield from reader(root, piece, tally)
+        reader = read_folder if piece.format == "folder" else FORMATS[piece.format].read
+        yield from reader(root, piece, tally, options)
     met = tally.seen - before
     if unit.seen is not None and met != unit.seen:
         raise SourceError(
@@ -40,19 +44,15 @@ def read_unit(root: str, unit: Unit, tally: Tally) -> Iterator[ImageRecord | Rej
         )
 
 
-def _check_size(root: str, unit: Unit) -> None:
-    """Tars that grew or shrank since the plan would give other rows than were planned."""
-    if any(piece.format == "folder" for piece in unit.pieces):
-        return
-    size = 0
-    for piece in unit.pieces:
-        end = locate_shard(root, piece.shard)[1] if piece.end is None else piece.end
-        size += end - piece.start
-    if size != unit.bytes:
-        raise SourceError(
-            f"unit {unit.number} ({_names(unit)}): {size:,} bytes where the plan found {unit.bytes:,}; "
-            "the source has changed since: make a new plan, in another output folder"
-        )
+def _check_sizes(root: str, unit: Unit) -> None:
+    """Shards that grew or shrank since the plan would give other rows than were planned."""
+    for shard, planned in {p.shard: p.shard_bytes for p in unit.pieces if p.format != "folder"}.items():
+        size = shard_size(root, shard)
+        if size != planned:
+            raise SourceError(
+                f"unit {unit.number}: {shard} has {size:,} bytes where the plan found {planned:,}; the source has "
+                "changed since: make a new plan, in another output folder"
+            )
 
 
 def _names(unit: Unit) -> str:

@@ -5,45 +5,39 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_batch import storage
 from vae_batch.errors import SourceError
-from vae_batch.sources.listing import Entry, Listing, list_folder, no_files
-from vae_batch.sources.names import is_compressed, is_tar, to_text
+from vae_batch.sources.listing import Listing, list_folder, listing_of
+from vae_batch.sources.names import shard_format, to_text
+from vae_batch.sources.remote import remote_files, split_pattern
+from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 
-_SUPPORTED = "a folder (looked through with all folders in it), a .tar, .tar.gz or .tgz, or a pattern of such tars"
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A tar of a source."""
-
-    path: str
-    """Relative to the source's root, POSIX."""
-    bytes: int
-    """Size on disk."""
-    compressed: bool
-    """By its name; a reader goes by the first bytes."""
+_SUPPORTED = (
+    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz), or a pattern of such shards, "
+    "each here or under a URI"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A collection: its tars, and the loose files of a folder, in an order that only their names decide."""
+    """A collection: its shards, and the loose files of a folder, in an order that only their names decide."""
 
     location: str
     """As the user named it."""
     root: str
-    """Absolute folder that all paths are relative to."""
+    """Absolute folder, or URI of one, that all paths are relative to."""
     files: Listing
     """Loose files; together they are the shard "."."""
     shards: tuple[Shard, ...]
-    """Tars, behind the loose files in the order of the source."""
+    """Behind the loose files in the order of the source."""
+    options: SourceOptions = NO_OPTIONS
 
     @property
     def bytes(self) -> int:
-        """Size on disk of all files and tars."""
+        """Size on disk of all files and shards."""
         return int(self.files.sizes.sum()) + sum(shard.bytes for shard in self.shards)
 
     def digest(self) -> str:
@@ -56,54 +50,77 @@ class Source:
         return digest.hexdigest()
 
 
-def open_source(location: str) -> Source:
+def open_source(location: str, options: SourceOptions = NO_OPTIONS) -> Source:
     """Look at a collection of images.
 
     Args:
-        location: a folder, one tar, or a pattern such as `faces/train-*.tar` (`**` goes through folders).
+        location: a folder, one shard, or a pattern such as `faces/train-*.tar` (`**` goes through folders); each may
+            be a URI.
+        options: how to read it.
 
     Raises:
         SourceError: nothing is there, nothing is in it, or it is of a kind that is not read.
+        StorageError: the URI's scheme is not known.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", location):
-        raise SourceError(f"{location}: this version reads local paths only; copy or mount the collection first")
-    path = Path(location).expanduser().absolute()
+    location = storage.local(location)
     try:
-        root, files, tars = _look(location, path)
+        root, files, shards = _look_remote(location) if storage.is_remote(location) else _look(location)
     except OSError as error:
-        raise SourceError(f"{location}: {error.strerror}: {os.fsdecode(error.filename or str(path))}") from error
-    shards = tuple(Shard(path, size, is_compressed(path)) for path, size in tars)
+        raise SourceError(f"{location}: {error.strerror or error}: {os.fsdecode(error.filename or '')}") from error
     if not shards and not files.seen:
         raise SourceError(f"{location}: there are no files in this folder")
-    return Source(location, str(root), files, shards)
+    return Source(location, root, files, tuple(shards), options)
 
 
-def _look(location: str, path: Path) -> tuple[Path, Listing, list[Entry]]:
-    """Root, loose files and tars of what a path or a pattern names."""
+def _look(location: str) -> tuple[str, Listing, list[Shard]]:
+    """Root, loose files and shards of what a path or a pattern names."""
+    path = Path(location).expanduser().absolute()
     if path.is_dir():
-        return path, *list_folder(path)
+        return str(path), *list_folder(str(path))
+    if path.is_file():
+        return str(path.parent), listing_of([]), _named(location, path.parent, [str(path)])
     if path.exists():
-        if not path.is_file() or not is_tar(path.name):
-            raise SourceError(f"{location} is neither a folder nor a tar; a source is {_SUPPORTED}")
-        return path.parent, no_files(), _tars(path.parent, [str(path)])
+        raise SourceError(f"{location} is neither a folder nor a shard; a source is {_SUPPORTED}")
     if not glob.has_magic(location):
         raise SourceError(f"{location}: no such file or folder; a source is {_SUPPORTED}")
-    return _match(location, path)
-
-
-def _match(location: str, pattern: Path) -> tuple[Path, Listing, list[Entry]]:
-    """The tars that a pattern matches; its root is the folder before the first wildcard."""
-    matches = glob.glob(str(pattern), recursive=True)
+    matches = glob.glob(str(path), recursive=True)
     if not matches:
         raise SourceError(f"{location}: the pattern matches nothing")
-    for match in matches:
-        if not is_tar(match) or not Path(match).is_file():
-            raise SourceError(f"{location} matches {match}, which is no tar; a source is {_SUPPORTED}")
-    root = next(folder for folder in pattern.parents if not glob.has_magic(str(folder)))
-    return root, no_files(), _tars(root, matches)
+    root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
+    return str(root), listing_of([]), _named(location, root, matches)
 
 
-def _tars(root: Path, paths: list[str]) -> list[Entry]:
-    """Relative path and size of each tar, by the bytes of the paths."""
-    found = sorted((os.fsencode(Path(path).relative_to(root)), Path(path).stat().st_size) for path in set(paths))
-    return [(to_text(name), size) for name, size in found]
+def _named(location: str, root: Path, paths: list[str]) -> list[Shard]:
+    """The shards that a user named, by the bytes of their paths."""
+    found = sorted((os.fsencode(Path(path).relative_to(root)), path) for path in set(paths))
+    sizes = [Path(path).stat().st_size if Path(path).is_file() else None for _, path in found]
+    return _shards(location, [(to_text(name), size) for (name, _), size in zip(found, sizes, strict=True)])
+
+
+def _shards(location: str, files: list[tuple[str, int | None]]) -> list[Shard]:
+    shards = []
+    for path, size in files:
+        kind = shard_format(path)
+        if kind is None or size is None:
+            raise SourceError(f"{location} names {path}, which is no shard; a source is {_SUPPORTED}")
+        shards.append(Shard(path, size, kind))
+    return shards
+
+
+def _look_remote(location: str) -> tuple[str, Listing, list[Shard]]:
+    """The same for a URI."""
+    if set("*[") & set(location.partition("://")[2]):
+        root, wanted = split_pattern(location)
+        files = sorted((path, size) for path, size, _ in remote_files(root) if wanted.fullmatch(path))
+        if not files:
+            raise SourceError(f"{location}: the pattern matches nothing")
+        return root, listing_of([]), _shards(location, list(files))
+    system, path = storage.filesystem(location)
+    info = system.get_file_info(path.rstrip("/"))
+    if info.is_file:
+        base, mark, query = location.partition("?")
+        folder, _, name = base.rpartition("/")
+        return folder + mark + query, listing_of([]), _shards(location, [(name, info.size)])
+    if info.type.name == "NotFound":
+        raise SourceError(f"{location}: no such file or folder; a source is {_SUPPORTED}")
+    return location, *list_folder(location)

@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from vae_batch.errors import SourceError
-from vae_batch.sources.names import candidates
+from vae_batch.sources.files import File, is_lasting, open_file
 
 MAX_FILE_BYTES = 256 << 20
 """A file or member above this size is never read into memory: it is a reject."""
 READ_BYTES = 1 << 20
 """How much a reader takes at a time; a walk over headers takes one block."""
 _SKIP_BYTES = 1 << 20
-
-_LASTING = frozenset(
-    [
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.ELOOP,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENAMETOOLONG,
-        errno.ENXIO,
-    ]
-)
-
-
-def is_lasting(error: OSError) -> bool:
-    """Whether an error says something of the file (gone, forbidden) and not of the way there (EIO, ESTALE, EMFILE)."""
-    return error.errno in _LASTING
-
-
-def locate(root: str, path: str) -> tuple[bytes, os.stat_result]:
-    """The file that a path of a source means. Raises OSError when there is none."""
-    *first, last = candidates(root, path)
-    for name in first:
-        try:
-            return name, os.stat(name)
-        except FileNotFoundError:
-            continue
-    return last, os.stat(last)
 
 
 class Stream:
@@ -74,10 +43,10 @@ class FileStream(Stream):
 
     size: int
 
-    def __init__(self, fd: int, start: int = 0, window: int = READ_BYTES) -> None:
-        self.size = os.fstat(fd).st_size
+    def __init__(self, file: File, start: int = 0, window: int = READ_BYTES) -> None:
+        self.size = file.size
         self.offset = start
-        self._fd, self._window = fd, window
+        self._file, self._window = file, window
         self._buffer, self._base = b"", start
 
     def read(self, n: int) -> bytes:
@@ -91,12 +60,8 @@ class FileStream(Stream):
         return data
 
     def _fill(self, n: int) -> None:
-        parts: list[bytes] = []
-        at = self._base = self.offset
-        while n > 0 and (part := os.pread(self._fd, n, at)):
-            parts.append(part)
-            n, at = n - len(part), at + len(part)
-        self._buffer = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._base = self.offset
+        self._buffer = self._file.pread(n, self.offset)
 
     def unread(self, n: int) -> None:
         """See Stream."""
@@ -114,8 +79,8 @@ class GzipStream(Stream):
     the compressed file; all that could be decompressed before it has been given.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, file: File) -> None:
+        self._file = file
         self._buffer, self._at = b"", 0
         self._input, self._taken = b"", 0
         self._inflater = zlib.decompressobj(wbits=31)
@@ -153,7 +118,7 @@ class GzipStream(Stream):
     def _inflate(self) -> bytes:
         """The next piece, up to a mebibyte; may be empty; sets `_done` at the end or at damage."""
         if not self._input:
-            self._input = os.pread(self._fd, READ_BYTES // 4, self._taken)
+            self._input = self._file.pread(READ_BYTES // 4, self._taken)
             self._taken += len(self._input)
         if self._inflater.eof:
             return self._next_member()
@@ -188,7 +153,7 @@ class GzipStream(Stream):
             self._inflater = zlib.decompressobj(wbits=31)
         elif self._input:
             self._end(f"has bytes behind its end that are no gzip, from compressed byte {self.taken}")
-        elif not os.pread(self._fd, 1, self._taken):
+        elif not self._file.pread(1, self._taken):
             self._done = True
         return b""
 
@@ -210,20 +175,12 @@ def open_stream(root: str, path: str, start: int = 0, window: int = READ_BYTES) 
         SourceError: it is gone or must not be read.
         OSError: the storage fails.
     """
-    fd = os.open(locate_shard(root, path)[0], os.O_RDONLY)
-    try:
-        gzipped = os.pread(fd, 2, 0) == b"\x1f\x8b"
-        yield GzipStream(fd) if gzipped else FileStream(fd, start, window)
-    finally:
-        os.close(fd)
-
-
-def locate_shard(root: str, path: str) -> tuple[bytes, int]:
-    """Where a shard lies, and its size. Raises SourceError when it is gone, OSError when the storage fails."""
-    try:
-        found, status = locate(root, path)
-    except OSError as error:
-        if is_lasting(error):
-            raise SourceError(f"shard {path} under {root} cannot be read: {error.strerror}") from error
-        raise
-    return found, status.st_size
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_file(root, path))
+        except OSError as error:
+            if is_lasting(error):
+                raise SourceError(f"shard {path} under {root} cannot be read: {error.strerror or error}") from error
+            raise
+        gzipped = file.pread(2, 0) == b"\x1f\x8b"
+        yield GzipStream(file) if gzipped else FileStream(file, start, window)

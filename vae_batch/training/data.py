@@ -13,7 +13,8 @@ import torch
 
 from vae_batch.errors import SourceError
 from vae_batch.images import ImageError, Transform, load_image
-from vae_batch.sources import open_source, plan_units, read_unit
+from vae_batch.sources import Reading, SourceOptions, open_source, plan_units
+from vae_batch.specs import TrainSpec
 from vae_batch.types import ImageRecord, Reject, Tally
 
 CHUNK = 256
@@ -31,11 +32,11 @@ class Pixels:
     """Up to three that could not be read, and why."""
 
 
-def load_pixels(location: str, transform: Transform, on_progress: Callable[[int], None] | None = None) -> Pixels:
+def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[int], None] | None = None) -> Pixels:
     """Read, crop and resize a whole collection.
 
     Args:
-        location: the source, as `encode` takes it.
+        spec: says which images, as for `encode`.
         transform: crop and size.
         on_progress: called with the number of images so far.
 
@@ -46,7 +47,7 @@ def load_pixels(location: str, transform: Transform, on_progress: Callable[[int]
     rejects: list[Reject] = []
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        records = _records(location, rejects)
+        records = _records(spec, rejects)
         while chunk := list(islice(records, CHUNK)):
             out = np.empty((len(chunk), transform.size, transform.size, 3), np.uint8)
             verdicts = pool.map(lambda item, out=out: _load(item[1], transform, out[item[0]]), enumerate(chunk))
@@ -57,14 +58,15 @@ def load_pixels(location: str, transform: Transform, on_progress: Callable[[int]
             if on_progress:
                 on_progress(done)
     if not done:
-        raise SourceError(f"no image of {location} can be used{_because(rejects)}")
+        raise SourceError(f"no image of {spec.source} can be used{_because(rejects)}")
     return Pixels(torch.from_numpy(np.concatenate(chunks)), len(rejects), rejects[:3])
 
 
-def _records(location: str, rejects: list[Reject]) -> Iterator[ImageRecord]:
-    source = open_source(location)
+def _records(spec: TrainSpec, rejects: list[Reject]) -> Iterator[ImageRecord]:
+    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, ()))
+    reading = Reading(source.root, source.options)
     for unit in plan_units(source):
-        for record in read_unit(source.root, unit, Tally()):
+        for record in reading.read(unit, Tally()):
             if isinstance(record, Reject):
                 rejects.append(record)
             else:

@@ -58,7 +58,7 @@ def train(
     device = choose_device(spec.device)
     config = ConvConfig(image_size=spec.image_size, latent_dim=spec.latent_dim)
     transform = Transform(spec.image_size)
-    pixels = load_pixels(spec.source, transform, on_read)
+    pixels = load_pixels(spec, transform, on_read)
     out.mkdir(parents=True, exist_ok=True)
     with _reproducible(spec.seed, device):
         model = ConvVAE(config).to(device)

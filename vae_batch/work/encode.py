@@ -97,7 +97,7 @@ class _Attempt:
         self.fp32_rows: list[int] = []
         self._encoder, self._rows = encoder, 0
         self.feed = Feed(
-            encoder.job.root,
+            encoder.job.reading,
             unit,
             encoder.job.transform,
             encoder.forward.batch_size,
@@ -185,6 +185,7 @@ class _Attempt:
             rows=rows,
             rejects=len(rejects),
             skipped=tally.skipped,
+            excluded=tally.excluded,
             seen=tally.seen,
             bytes_in=tally.bytes,
             bytes_out=size,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vae_batch.images import ImageError, Transform, load_image
-from vae_batch.sources import read_unit
+from vae_batch.sources import Reading
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Feed:
 
     def __init__(
         self,
-        root: str,
+        reading: Reading,
         unit: Unit,
         transform: Transform,
         batch_size: int,
@@ -108,7 +108,7 @@ class Feed:
         self.tally = Tally()
         self.rejects: list[Reject] = []
         """What the reader could not read."""
-        self._root, self._unit, self._transform = root, unit, transform
+        self._reading, self._unit, self._transform = reading, unit, transform
         self._batch_size, self._pool, self._clock, self._sha256 = batch_size, pool, clock, sha256
         self._encoded = threading.Semaphore(2 * threads + 2)
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
@@ -129,7 +129,7 @@ class Feed:
 
     def _chunks(self) -> Generator[Chunk, None, None]:
         chunk = Chunk(Batch(self._buffers.get()))
-        for record in self._timed("read", read_unit(self._root, self._unit, self.tally)):
+        for record in self._timed("read", self._reading.read(self._unit, self.tally)):
             if isinstance(record, Reject):
                 self.rejects.append(record)
                 continue

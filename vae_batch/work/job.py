@@ -18,14 +18,16 @@ from vae_batch.latents.schema import EncodeSchema
 from vae_batch.models import ModelCard, describe_model
 from vae_batch.sources import (
     Extent,
+    Reading,
     Source,
+    SourceOptions,
     count_images,
     default_unit_size,
     open_source,
     plan_units,
     sample_labels,
 )
-from vae_batch.specs import EncodeSpec, Precision
+from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
 
 DEFAULT_IMAGE_SIZE = 64
@@ -36,7 +38,7 @@ class EncodeJob:
     """What a replica needs to make any unit; plain data that travels."""
 
     out: str
-    root: str
+    reading: Reading
     model: str
     fingerprint: str
     card: ModelCard
@@ -80,7 +82,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
     """
     layout = Layout(Path(spec.out).absolute())
     existing = existing_job(layout)
-    source = open_source(spec.source)
+    source = open_source(spec.source, options_of(spec))
     if Path(spec.source).is_dir() and layout.out.resolve().is_relative_to(Path(spec.source).resolve()):
         raise OutputError(
             f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
@@ -98,7 +100,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
         check_same(layout, existing, fields)
     job = EncodeJob(
         out=str(layout.out),
-        root=str(source.root),
+        reading=Reading(source.root, source.options),
         model=_absolute_model(spec.model),
         fingerprint="",
         card=card,
@@ -122,13 +124,20 @@ def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
             fields=prepared.fields,
             spec=prepared.spec.model_dump(mode="json"),
             model=prepared.job.card.to_dict(),
-            source={"location": prepared.spec.source, "root": str(prepared.source.root)},
+            source={"location": prepared.spec.source, "root": prepared.source.root},
             labels=prepared.job.schema.labels,
             plan=totals,
         )
         file.save(prepared.layout)
         file = JobFile.load(prepared.layout)
     return file, replace(prepared.job, fingerprint=file.fingerprint)
+
+
+def options_of(spec: ImagesSpec) -> SourceOptions:
+    """What a spec says about how its source is to be read."""
+    columns = getattr(spec, "columns", None)
+    keys = None if columns is None else tuple(c.key for c in label_columns.parse(columns))
+    return SourceOptions(spec.image_column, spec.id_column, keys)
 
 
 def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]:

@@ -1,0 +1,57 @@
+"""Shards: files that hold many images; what a plan knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from vae_batch.types import Piece, ShardFormat
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What a user may say about how a source is to be read."""
+
+    image_column: str | None = None
+    """Parquet and Arrow: the column of images; listings: the column of paths. None: found by looking."""
+    id_column: str | None = None
+    """Parquet, Arrow, listings: the column that holds the ids; None: `file#row`, or the path."""
+    columns: tuple[str, ...] | None = None
+    """Parquet, Arrow, listings: other columns that come along as labels; None: all of plain type."""
+
+
+NO_OPTIONS = SourceOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file of a source that holds many images."""
+
+    path: str
+    """Relative to the source's root, POSIX."""
+    bytes: int
+    """Size on disk."""
+    format: ShardFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of a shard in the plan."""
+
+    piece: Piece
+    rows: int
+    """What a reader will see in it."""
+    bytes: int
+    """Its share of the shard, on disk."""
+
+
+class Index(Protocol):
+    """A shard after a look at its directory, headers or footer."""
+
+    @property
+    def rows(self) -> int:
+        """Files (or table rows) that a reader will see."""
+
+    def split(self, shard: Shard, size: int) -> Iterator[Stretch]:
+        """Cut into pieces of about `size` rows, in order; one piece where it cannot be split."""
