@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 CHUNK_IMAGES, CHUNK_BYTES = 16, 8 << 20
 """Images that one decoding task takes; with the number of tasks in flight it bounds the memory in use."""
+
+POLL_SECONDS = 0.2
 
 BUFFERS = 4
 """Batches in memory: one being filled, two waiting, one at the model."""
@@ -111,13 +113,15 @@ class Feed:
         self._reading, self._unit, self._transform = reading, unit, transform
         self._batch_size, self._pool, self._clock, self._sha256 = batch_size, pool, clock, sha256
         self._encoded = threading.Semaphore(2 * threads + 2)
+        self._left = threading.Event()
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[Batch]:
         shape = (self._batch_size, self._transform.size, self._transform.size, 3)
         for _ in range(BUFFERS):
             self._buffers.put(np.zeros(shape, np.uint8))
-        for chunk in self._timed("wait", prefetch(self._chunks(), max(2, BUFFERS * self._batch_size // CHUNK_IMAGES))):
+        depth = max(2, BUFFERS * self._batch_size // CHUNK_IMAGES)
+        for chunk in self._timed("wait", prefetch(self._chunks(), depth, self._left)):
             with self._clock("wait"):
                 if chunk.decoding:
                     chunk.decoding.result()
@@ -128,7 +132,7 @@ class Feed:
                 self._buffers.put(chunk.batch.pixels)
 
     def _chunks(self) -> Generator[Chunk, None, None]:
-        chunk = Chunk(Batch(self._buffers.get()))
+        chunk = Chunk(self._empty_batch())
         for record in self._timed("read", self._reading.read(self._unit, self.tally)):
             if isinstance(record, Reject):
                 self.rejects.append(record)
@@ -137,7 +141,7 @@ class Feed:
             chunk.last = len(chunk.batch.records) == self._batch_size
             if chunk.last or chunk.full():
                 yield self._begun(chunk)
-                chunk = Chunk(Batch(self._buffers.get()) if chunk.last else chunk.batch)
+                chunk = Chunk(self._empty_batch() if chunk.last else chunk.batch)
         if chunk.batch.records:
             chunk.batch.pixels[len(chunk.batch.records) :] = 0
             chunk.last = True
@@ -151,11 +155,23 @@ class Feed:
                 return
             yield item
 
+    def _empty_batch(self) -> Batch:
+        while True:
+            with suppress(queue.Empty):
+                return Batch(self._buffers.get(timeout=POLL_SECONDS))
+            self._check_left()
+
     def _begun(self, chunk: Chunk) -> Chunk:
-        self._encoded.acquire()
+        while not self._encoded.acquire(timeout=POLL_SECONDS):
+            self._check_left()
         if self._pool is not None:
             chunk.decoding = self._pool.submit(self._decode, chunk)
         return chunk
+
+    def _check_left(self) -> None:
+        """End the reading thread, wherever it waits, once nobody iterates any more."""
+        if self._left.is_set():
+            raise _LeftError
 
     def _decode(self, chunk: Chunk) -> None:
         try:
@@ -186,15 +202,22 @@ def _without_bytes(record: ImageRecord) -> ImageRecord:
     return ImageRecord(record.id, record.shard, record.row, b"", record.labels)
 
 
-def prefetch(items: Generator[T, None, None], depth: int) -> Iterator[T]:
-    """Run a generator in a thread, `depth` items ahead; its exception is raised here, and leaving here ends it."""
+class _LeftError(Exception):
+    """Ends the reading of a unit that nobody wants any more."""
+
+
+def prefetch(items: Generator[T, None, None], depth: int, stop: threading.Event | None = None) -> Iterator[T]:
+    """Run a generator in a thread, `depth` items ahead; its exception is raised here, and leaving here ends it.
+
+    `stop` is set on leaving: a generator that may wait for this side looks at it.
+    """
     waiting: queue.Queue[T | BaseException | None] = queue.Queue(depth)
-    stop = threading.Event()
+    stop = stop or threading.Event()
 
     def put(item: T | BaseException | None) -> None:
         while not stop.is_set():
             try:
-                waiting.put(item, timeout=0.2)
+                waiting.put(item, timeout=POLL_SECONDS)
                 return
             except queue.Full:
                 continue
