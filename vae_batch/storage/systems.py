@@ -20,7 +20,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """Give the Arrow file system of a URI, and the path in it. What stands before `?` is taken as it reads.
 
     Raises:
-        StorageError: neither Arrow nXX
+        StorageError: neither Arrow nor fsspec knows the scheme, the query is not understood, or nothing answers.
     """
     base, mark, query = uri.partition("?")
     scheme, _, rest = base.partition("://")
