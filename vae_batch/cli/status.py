@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from vae_batch.cli.options import DATA_SET
+
 
 @click.command()
-@click.argument("out", type=click.Path(exists=True, file_okay=False))
+@click.argument("out", type=DATA_SET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(out: str, as_json: bool) -> None:
     """Say how far the job in OUT is, from its files alone.

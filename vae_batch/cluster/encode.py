@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from vae_batch import storage
@@ -188,7 +188,8 @@ class _Run:
                 "seconds_left": self.state.seconds_left,
                 "replicas": self.state.alive,
             }
-            storage.write_json(self.layout.progress, value, self.layout.tmp)
+            with contextlib.suppress(OSError):  # a storage that fails now and then fails units, which are tried again
+                storage.write_json(self.layout.progress, value, self.layout.tmp)
 
     def account(self) -> dict[str, Any]:
         """Say where the time went."""
@@ -279,13 +280,13 @@ def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
         raise TooManyRejectsError(
             f"{summary.rejects:,} of {summary.rows + summary.rejects:,} images are rejects "
             f"({summary.reject_rate:.1%}, allowed {spec.max_reject_rate:.1%}); all the others are in {summary.out}. "
-            f"Their reasons are in {summary.out}/.vae_batch/rejects; --max-reject-rate allows more."
+            f"Their reasons are in {Layout(summary.out).rejects}; --max-reject-rate allows more."
         )
     return summary
 
 
 def _how_to_go_on(spec: EncodeSpec, name: str) -> str:
-    layout = Layout(Path(spec.out).absolute())
+    layout = Layout.of(spec.out)
     try:
         done, _ = layout.parts()
         total = JobFile.load(layout).plan.units

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 from vae_batch.cluster.connect import connect
 from vae_batch.cluster.pool import Pool
@@ -36,7 +35,7 @@ def verify_by_recomputing(
     """
     report = report or Silent()
     verdict = verify(out, fraction, seed)
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out})
     present = sorted(layout.parts()[0] & set(range(verdict.units)))
     chosen = random.Random(seed).sample(present, min(units, len(present)))

@@ -52,7 +52,7 @@ class JobFile:
             OutputError: missing, damaged, of a later format, or edited (its fingerprint does not fit its fields).
         """
         try:
-            value = json.loads(layout.job.read_text())
+            value = json.loads(storage.read_bytes(layout.job))
             if value.pop("format") != FORMAT:
                 raise OutputError(f"{layout.job}: written by another version of vae_batch; use that one")
             fingerprint = value.pop("fingerprint")
@@ -61,7 +61,9 @@ class JobFile:
             job = cls(**value)
         except FileNotFoundError:
             raise OutputError(f"{layout.out} is no output of vae_batch: it has no .vae_batch/job.json") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise OutputError(f"{layout.job} cannot be read: {error}") from None
+        except (ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{layout.job} is damaged: {error!r}") from None
         if job.fingerprint != fingerprint:
             raise OutputError(f"{layout.job} was changed: its fields do not give its fingerprint {fingerprint}")
@@ -74,14 +76,13 @@ def existing_job(layout: Layout) -> JobFile | None:
     Raises:
         OutputError: OUT holds something else.
     """
-    if layout.job.exists():
+    if storage.exists(layout.job):
         return JobFile.load(layout)
-    if not layout.out.exists():
-        return None
-    if not layout.out.is_dir():
-        raise OutputError(f"{layout.out} is a file; --out wants a folder")
-    strangers = {p.name for p in layout.out.iterdir()} - {".vae_batch", "data"}
-    if strangers or (layout.data.exists() and any(layout.data.iterdir())):
+    try:
+        strangers = storage.list_files(layout.out).keys() - {".vae_batch", "data"}
+    except NotADirectoryError:
+        raise OutputError(f"{layout.out} is a file; --out wants a folder") from None
+    if strangers or storage.list_files(layout.data):
         raise OutputError(
             f"{layout.out} is not empty and has no .vae_batch/job.json, so it is no job's output: "
             "give a new or empty folder"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -46,11 +45,11 @@ class PlanTotals:
     """Of the plan file."""
 
 
-def write_plan(final: Path, units: Iterable[Unit], tmp: Path) -> PlanTotals:
+def write_plan(final: str, units: Iterable[Unit], tmp: str) -> PlanTotals:
     """Write the units as they come; nothing of them is kept in memory."""
     count, seen, size = 0, 0, 0
     exact = True
-    unfinished = storage.scratch(tmp, final.name)
+    unfinished = storage.scratch(tmp, storage.name_of(final))
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
         for unit in units:
@@ -65,15 +64,18 @@ def write_plan(final: Path, units: Iterable[Unit], tmp: Path) -> PlanTotals:
             exact = exact and unit.seen is not None
             seen += unit.seen or 0
     digest = storage.file_sha256(unfinished)
-    storage.publish(unfinished, final)
+    storage.publish(unfinished, final, tmp)
     return PlanTotals(count, seen if exact else None, size, digest)
 
 
 class Plan:
     """The units of a plan file, by number."""
 
-    def __init__(self, path: Path) -> None:
-        self._map = pa.memory_map(str(path))
+    def __init__(self, path: str) -> None:
+        here = storage.fetch(path)
+        self._map = pa.memory_map(str(here))
+        if storage.is_remote(path):
+            here.unlink()  # the map keeps the copy
         self._file = pa.ipc.open_file(self._map)
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footers
 from vae_batch.latents.job import JobFile
@@ -45,9 +46,10 @@ def status(out: str | Path) -> Status:
     Raises:
         OutputError: no job's output, or a part of it is damaged.
     """
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     job = JobFile.load(layout)
-    present = sorted(layout.parts()[0])
+    sizes, _ = layout.part_sizes()
+    present = sorted(sizes)
     counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0}
     for footer in read_footers([layout.part(u) for u in present]):
         if isinstance(footer, OutputError):
@@ -56,14 +58,14 @@ def status(out: str | Path) -> Status:
             counts[name] += getattr(footer, name)
     progress = _progress(layout)
     running = bool(progress.get("running")) and time.time() - progress["time"] < STALE_SECONDS
-    finished = layout.summary.exists() and len(present) == job.plan.units
+    finished = storage.exists(layout.summary) and len(present) == job.plan.units
     return Status(
-        out=str(layout.out),
+        out=layout.out,
         state="finished" if finished else "running" if running else "stopped",
         units=job.plan.units,
         units_done=len(present),
         images=job.plan.seen,
-        bytes=sum(layout.part(u).stat().st_size for u in present),
+        bytes=sum(sizes.values()),
         images_per_second=progress.get("images_per_second"),
         seconds_left=progress.get("seconds_left") if running and not finished else None,
         replicas=progress.get("replicas") if running and not finished else None,
@@ -73,7 +75,7 @@ def status(out: str | Path) -> Status:
 
 def _progress(layout: Layout) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(layout.progress.read_text())
+        value: dict[str, Any] = json.loads(storage.read_bytes(layout.progress))
     except (OSError, ValueError):
         return {}
     return value

@@ -62,10 +62,12 @@ class Summary:
     def load(cls, layout: Layout) -> Summary | None:
         """Read `summary.json`; None if there is none."""
         try:
-            return cls(**json.loads(layout.summary.read_text()))
+            return cls(**json.loads(storage.read_bytes(layout.summary)))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise OutputError(f"{layout.summary} cannot be read: {error}") from None
+        except (ValueError, TypeError) as error:
             raise OutputError(f"{layout.summary} is damaged ({error}); delete it and run again") from None
 
 
@@ -75,7 +77,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
     Raises:
         OutputError: a part is missing, damaged, another job's, or does not add up.
     """
-    total = Summary(str(layout.out), len(units), job.plan.units, 0, 0, 0, 0, 0)
+    total = Summary(layout.out, len(units), job.plan.units, 0, 0, 0, 0, 0)
     moments = Moments(tuple(job.model["latent_shape"]))
     numerics: set[str] = set()
     reasons: Counter[str] = Counter()
@@ -85,21 +87,22 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
         if isinstance(footer, OutputError):
             raise footer
         if footer.unit != unit or footer.fingerprint != job.fingerprint:
-            raise OutputError(f"{layout.part(unit).name} is another unit's or another job's; see `verify`")
+            raise OutputError(f"{layout.part_name(unit)} is another unit's or another job's; see `verify`")
         if footer.rows + footer.rejects + footer.skipped != footer.seen:
-            raise OutputError(f"{layout.part(unit).name}: rows + rejects + skipped is not seen; see `verify`")
+            raise OutputError(f"{layout.part_name(unit)}: rows + rejects + skipped is not seen; see `verify`")
         total.seen += footer.seen
         total.rows += footer.rows
         total.rejects += footer.rejects
         total.skipped += footer.skipped
         total.fp32_rows += len(footer.fp32_rows)
-        total.bytes += layout.part(unit).stat().st_size
         moments.add(footer.moments)
         numerics.add(footer.numerics)
         for group, counts in footer.notes.items():
             notes.setdefault(group, Counter()).update(counts)
         if footer.rejects_file:
             reasons.update(_reasons(layout, footer.rejects_file))
+    sizes, _ = layout.part_sizes()
+    total.bytes = sum(sizes[unit] for unit in units)
     total.notes = {group: dict(+counts) for group, counts in notes.items() if +counts}
     total.numerics = sorted(numerics)
     total.reject_reasons = dict(reasons.most_common())
@@ -110,14 +113,14 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
 def remove_strays(layout: Layout, units: Sequence[int]) -> None:
     """Remove rejects files that no part names: left by attempts that were killed before their commit."""
     named = {f.rejects_file for f in read_footers(layout.part(u) for u in units) if not isinstance(f, OutputError)}
-    for file in layout.rejects.iterdir():
-        if file.name not in named:
-            file.unlink(missing_ok=True)
+    for name in storage.list_files(layout.rejects):
+        if name not in named:
+            storage.remove(storage.join(layout.rejects, name))
 
 
 def _reasons(layout: Layout, name: str) -> list[str]:
     try:
-        table = read_rejects(layout.rejects / name)
+        table = read_rejects(storage.join(layout.rejects, name))
     except OSError as error:
         raise OutputError(f"the rejects file {name} is missing or damaged: {error}") from None
     return [f"{r['stage']}: {r['error']}" for r in table.select(["stage", "error"]).to_pylist()]

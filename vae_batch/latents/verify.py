@@ -21,6 +21,7 @@ from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.part import read_rejects
 from vae_batch.latents.plan import Plan
+from vae_batch.latents.read import open_parts
 from vae_batch.latents.sampling import draw_samples
 from vae_batch.latents.summary import Summary
 
@@ -59,14 +60,14 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
     Raises:
         OutputError: no job's output, or its job file or plan cannot be read.
     """
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     job = JobFile.load(layout)
-    if not layout.plan.exists() or storage.file_sha256(layout.plan) != job.plan.sha256:
+    if not storage.exists(layout.plan) or storage.file_sha256(layout.plan) != job.plan.sha256:
         raise OutputError(f"{layout.plan} is missing or is not the plan that the job file names")
     plan, (present, strangers) = Plan(layout.plan), layout.parts()
-    verdict = Verdict(str(layout.out), len(plan), 0, 0)
+    verdict = Verdict(layout.out, len(plan), 0, 0)
     verdict.findings += [f"data/{name}: is no part of this data set" for name in strangers]
-    verdict.findings += [f"{layout.part(u).name}: no such unit in the plan" for u in sorted(present) if u >= len(plan)]
+    verdict.findings += [f"{layout.part_name(u)}: no such unit in the plan" for u in sorted(present) if u >= len(plan)]
     units = [u for u in range(len(plan)) if u in present]
     verdict.findings += _missing(layout, plan, present)
     footers = dict(zip(units, read_footers([layout.part(u) for u in units]), strict=True))
@@ -76,13 +77,13 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
             verdict.findings.append(str(footer))
         else:
             readable[unit] = footer
-            verdict.findings += [f"{layout.part(unit).name}: {f}" for f in _footer(layout, job, plan, unit, footer)]
+            verdict.findings += [f"{layout.part_name(unit)}: {f}" for f in _footer(layout, job, plan, unit, footer)]
     verdict.rows = sum(f.rows for f in readable.values())
     chosen = sorted(random.Random(seed).sample(sorted(readable), round(fraction * len(readable)) or bool(readable)))
     verdict.parts = len(chosen)
     with ThreadPoolExecutor(4) as pool:
         for unit, found in zip(chosen, pool.map(lambda u: _values(layout, job, u, readable[u]), chosen), strict=True):
-            verdict.findings += [f"{layout.part(unit).name}: {f}" for f in found]
+            verdict.findings += [f"{layout.part_name(unit)}: {f}" for f in found]
     verdict.findings += _repeated_ids(layout, sorted(readable))
     verdict.findings += _totals(layout, readable, len(plan))
     numerics = {f.numerics for f in readable.values()}
@@ -93,11 +94,11 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
 
 def _missing(layout: Layout, plan: Plan, present: set[int]) -> Iterator[str]:
     missing = [u for u in range(len(plan)) if u not in present]
-    if len(missing) > 20 and not layout.summary.exists():
+    if len(missing) > 20 and not storage.exists(layout.summary):
         yield f"{len(missing):,} of {len(plan):,} units have no part yet: the job is not finished"
         return
     for unit in missing:
-        yield f"{layout.part(unit).name}: missing"
+        yield f"{layout.part_name(unit)}: missing"
 
 
 def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer) -> Iterator[str]:
@@ -118,9 +119,9 @@ def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer)
 
 
 def _rejects(layout: Layout, unit: int, footer: Footer) -> Iterator[str]:
-    path = layout.rejects / Path(footer.rejects_file).name
+    path = storage.join(layout.rejects, Path(footer.rejects_file).name)
     try:
-        if layout.rejects_file(unit, storage.file_sha256(path)).name != footer.rejects_file:
+        if storage.name_of(layout.rejects_file(unit, storage.file_sha256(path))) != footer.rejects_file:
             yield f"rejects file {footer.rejects_file}: its content is not what its name says"
         elif len(read_rejects(path)) != footer.rejects:
             yield f"rejects file {footer.rejects_file}: {len(read_rejects(path))} rejects, not {footer.rejects}"
@@ -132,7 +133,7 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
     """Read a part's rows, a batch at a time, and check digests and values."""
     findings: dict[str, None] = {}
     try:
-        with pq.ParquetFile(layout.part(unit)) as file:
+        with storage.open_input(layout.part(unit)) as part, pq.ParquetFile(part) as file:
             digests = Digests(file.schema_arrow)
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 digests.update(batch)
@@ -187,12 +188,12 @@ def _repeated_ids(layout: Layout, units: list[int]) -> list[str]:
         return []
     with duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as db:
         try:
+            db.register("ids", open_parts(layout, units).scanner(columns=["id", "__filename"]).to_reader())
             found = db.execute(
-                "select id, count(*), min(filename), max(filename) from read_parquet(?, filename=true) "
-                "group by id having count(*) > 1 order by id limit 20",
-                [[str(layout.part(u)) for u in units]],
+                "select id, count(*), min(__filename), max(__filename) from ids "
+                "group by id having count(*) > 1 order by id limit 20"
             ).fetchall()
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
             return [f"the ids cannot be read: {error}"]
     return [
         f"id {i!r} occurs {n} times, in {' and '.join(dict.fromkeys((Path(a).name, Path(b).name)))}"

@@ -13,24 +13,7 @@ from typing import Any
 from vae_batch import storage
 from vae_batch.errors import SourceError
 from vae_batch.sources.names import candidates
-
-_LASTING = frozenset(
-    [
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.ELOOP,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENAMETOOLONG,
-        errno.ENXIO,
-    ]
-)
-
-
-def is_lasting(error: OSError) -> bool:
-    """Whether an error says something of the file (gone, forbidden) and not of the way there (EIO, ESTALE, EMFILE)."""
-    return error.errno in _LASTING or isinstance(error, FileNotFoundError)
+from vae_batch.storage import is_lasting as is_lasting  # readers take it from here
 
 
 @dataclass(frozen=True, slots=True)

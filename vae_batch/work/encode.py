@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +51,7 @@ class UnitEncoder:
             UnitError: rows + rejects + skipped is not seen. Nothing is published then.
             OSError: a transport error; the attempt may be repeated.
         """
-        layout = layout or Layout(Path(self.job.out))
+        layout = layout or Layout(self.job.out)
         attempt = _Attempt(self, unit)
         schema, unfinished = self.job.schema, storage.scratch(layout.tmp, f"part-{unit.number:06d}")
         moments = Moments(schema.latent_shape)
@@ -66,7 +65,7 @@ class UnitEncoder:
                 footer["rejects_file"] = write_rejects(layout, unit.number, attempt.all_rejects())
                 part.finish(footer)
                 size = unfinished.stat().st_size
-                storage.publish(unfinished, layout.part(unit.number))
+                storage.publish(unfinished, layout.part(unit.number), layout.tmp)
         return attempt.receipt(part.rows, size)
 
     def probe(self, unit: Unit, images: int) -> tuple[int, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
@@ -80,10 +81,10 @@ def prepare(spec: EncodeSpec) -> Prepared:
         SourceError, ModelError, SpecError, OutputError: as their names say.
         MismatchError: OUT belongs to a job with other settings.
     """
-    layout = Layout(Path(spec.out).absolute())
+    layout = Layout.of(spec.out)
     existing = existing_job(layout)
     source = open_source(spec.source, options_of(spec))
-    if Path(spec.source).is_dir() and layout.out.resolve().is_relative_to(Path(spec.source).resolve()):
+    if _lies_in(layout.out, storage.absolute(spec.source)):
         raise OutputError(
             f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
             "give a folder outside it"
@@ -99,7 +100,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
     if existing:
         check_same(layout, existing, fields)
     job = EncodeJob(
-        out=str(layout.out),
+        out=layout.out,
         reading=Reading(source.root, source.options),
         model=_absolute_model(spec.model),
         fingerprint="",
@@ -131,6 +132,13 @@ def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
         file.save(prepared.layout)
         file = JobFile.load(prepared.layout)
     return file, replace(prepared.job, fingerprint=file.fingerprint)
+
+
+def _lies_in(out: str, source: str) -> bool:
+    if storage.is_remote(out) or storage.is_remote(source):
+        inner, outer = out.partition("?")[0], source.partition("?")[0]
+        return f"{inner}/".startswith(f"{outer}/")
+    return Path(source).is_dir() and Path(out).resolve().is_relative_to(Path(source).resolve())
 
 
 def options_of(spec: ImagesSpec) -> SourceOptions:

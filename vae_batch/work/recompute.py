@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.layout import Layout
@@ -27,10 +27,10 @@ def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
     Returns:
         Findings, empty if all is well.
     """
-    published = Layout(Path(encoder.job.out))
-    name = published.part(unit.number).name
+    published = Layout(encoder.job.out)
+    name = published.part_name(unit.number)
     with tempfile.TemporaryDirectory() as folder:
-        again = Layout(Path(folder))
+        again = Layout(folder)
         again.make()
         encoder.encode(unit, again)
         try:
@@ -45,8 +45,13 @@ def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
         if old.values_sha256 == new.values_sha256 and old.numerics == new.numerics:
             return []
         tolerance = 0.0 if old.numerics == new.numerics else TOLERANCE[encoder.job.precision]
-        before, after = (pq.read_table(x.part(unit.number)) for x in (published, again))
+        before, after = (_table(x.part(unit.number)) for x in (published, again))
         return [f"{name}: {finding}" for finding in _compare(before, after, tolerance)]
+
+
+def _table(part: str) -> pa.Table:
+    with storage.open_input(part) as file:
+        return pq.read_table(file)
 
 
 def _compare(before: pa.Table, after: pa.Table, tolerance: float) -> list[str]:
