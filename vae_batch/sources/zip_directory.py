@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_batch.sources.files import File, status_of
-from vae_batch.sources.member import named
+from vae_batch.sources.member import Member, named
 from vae_batch.sources.shard import BrokenShardError
 from vae_batch.sources.streams import open_shard
 from vae_batch.sources.zip_end import ENTRY, BrokenZipError, Place, find_directory
@@ -29,8 +29,13 @@ _MAX_LOCAL_HEADER = LOCAL_HEADER_BYTES + 2 * 0xFFFF
 _WINDOW = 1 << 20
 _BLOCK_ENTRIES = 1024
 _SIGNATURE = b"PK\x05\x05"
-_MAX = 1 << 62
+_MAX = 1 << 60
+"""Larger sizes and offsets are lies; this much can still be added up."""
 _UNIX = 3
+_WIDE = 0xFFFFFFFF
+"""Stands for a number that does not fit into 32 bits."""
+_NAMING = ["name", "extra", "flags", "host"]
+_WIDENED = ["name", "extra", "size", "packed", "offset"]
 
 _FIXED = np.dtype(
     "<u4,u1,u1,<u2,<u2,<u2,<u4,<u4,<u4,<u4,<u2,<u2,<u2,<u2,<u2,<u4,<u4",
@@ -160,32 +165,37 @@ class _Reader:
         for name in ("packed", "size", "crc", "method"):
             table[name] = fixed[name]
         table["offset"] = fixed["offset"].astype(np.int64) + self.place.shift
-        for i in np.flatnonzero(
-            (fixed["packed"] == 0xFFFFFFFF) | (fixed["size"] == 0xFFFFFFFF) | (fixed["offset"] == 0xFFFFFFFF)
-        ):
-            _widen(table[i : i + 1], fixed[i], _extra(data, starts[i], fixed[i]), self.place.shift)
+        wide = np.flatnonzero((fixed["packed"] == _WIDE) | (fixed["size"] == _WIDE) | (fixed["offset"] == _WIDE))
+        for i, (name, length, *values) in zip(wide.tolist(), fixed[wide][_WIDENED].tolist(), strict=True):
+            behind = starts[i] + _FIXED.itemsize + name
+            values = _widen(values, data[behind : behind + length])
+            table["size"][i], table["packed"][i], table["offset"][i] = values
+            table["offset"][i] += self.place.shift
         table["marks"] = self._marks(data, starts, fixed)
         self.tables.append(table)
 
-    def _marks(self, data: bytes, starts: list[int], fixed: npt.NDArray[np.void]) -> list[int]:
+    def _marks(self, data: bytes, starts: list[int], fixed: npt.NDArray[np.void]) -> npt.NDArray[np.uint16]:
         """What names, flags and attributes tell; the names are kept."""
-        names, marks = [], []
         link = (fixed["host"] == _UNIX) & (fixed["attributes"] >> 28 == stat.S_IFLNK >> 12)
-        basis = (LINK * link + ENCRYPTED * (fixed["flags"] & 1)).tolist()
-        lengths = fixed[["name", "extra", "flags", "host"]].tolist()
-        for at, mark, (length, more, flags, host) in zip(starts, basis, lengths, strict=True):
+        names = []
+        for at, (length, more, flags, host) in zip(starts, fixed[_NAMING].tolist(), strict=True):
             behind = at + _FIXED.itemsize + length
-            name = member_text(data[behind - length : behind], data[behind : behind + more], flags, host)
-            known = named(name, 0, "file", 0)
-            self.hashes.append(hash(name))
-            self.stems.append(hash(known.stem))
-            self.keys.append(hash(known.key))
-            image = known.is_image and not name.startswith("__MACOSX/")
-            file = not name.endswith("/")
-            names.append(name)
-            marks.append(mark | ROW * file | IMAGE * (file and image) | JSON * (file and known.is_json))
+            names.append(member_text(data[behind - length : behind], data[behind : behind + more], flags, host))
+        known = [named(name, 0, "file", 0) for name in names]
         self.names.append(pa.array(names, pa.large_string()))
-        return marks
+        self.hashes.extend(map(hash, names))
+        self.stems.extend([hash(member.stem) for member in known])
+        self.keys.extend([hash(member.key) for member in known])
+        marks = np.array([_mark(member) for member in known], np.uint16)
+        return marks | (LINK * link + ENCRYPTED * (fixed["flags"] & 1)).astype(np.uint16)
+
+
+def _mark(member: Member) -> int:
+    """What a name tells."""
+    if member.name.endswith("/"):
+        return 0
+    image = member.is_image and not member.name.startswith("__MACOSX/")
+    return ROW | IMAGE * image | JSON * member.is_json
 
 
 def _windows(file: File, place: Place) -> Iterator[tuple[bytes, list[int]]]:
@@ -209,24 +219,17 @@ def _windows(file: File, place: Place) -> Iterator[tuple[bytes, list[int]]]:
         at += here
 
 
-def _extra(data: bytes, start: int, fixed: np.void) -> bytes:
-    at = start + _FIXED.itemsize + int(fixed["name"])
-    return data[at : at + int(fixed["extra"])]
-
-
-def _widen(row: npt.NDArray[np.void], fixed: np.void, extra: bytes, shift: int) -> None:
-    """Put in the 64-bit numbers of an entry (APPNOTE 4.5.3): those that did not fit, in this order."""
+def _widen(values: list[int], extra: bytes) -> list[int]:
+    """Size, packed size and offset of an entry; those that did not fit come from an extra field (APPNOTE 4.5.3)."""
     wide = next((data for kind, data in extra_fields(extra) if kind == 1), b"")
-    values = iter(struct.unpack(f"<{len(wide) // 8}Q", wide[: len(wide) // 8 * 8]))
-    for name in ("size", "packed", "offset"):
-        if fixed[name] == 0xFFFFFFFF and (value := next(values, None)) is not None:
-            row[name] = min(value, _MAX) + (shift if name == "offset" else 0)
+    given = iter(struct.unpack_from(f"<{len(wide) // 8}Q", wide))
+    return [min(next(given, value), _MAX) if value == _WIDE else value for value in values]
 
 
 def _set_ends(columns: npt.NDArray[np.void], directory: int) -> None:
     """Where the member behind each one on disk begins; the directory behind the last; but no later than it can end."""
     offsets = columns["offset"]
-    borders = np.append(np.unique(offsets[offsets < directory]), directory)
+    borders = np.append(np.sort(offsets[offsets < directory]), directory)
     following = borders[np.minimum(np.searchsorted(borders, offsets, side="right"), len(borders) - 1)]
     columns["end"] = np.minimum(following, offsets + columns["packed"] + _MAX_LOCAL_HEADER)
 

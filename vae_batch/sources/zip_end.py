@@ -10,6 +10,8 @@ from vae_batch.sources.files import File
 
 ENTRY = b"PK\x01\x02"
 """What each entry of a directory begins with."""
+LOCAL = b"PK\x03\x04"
+"""What each member's own header begins with."""
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_RECORD = struct.Struct("<4s4H2LH")
 _END64_RECORD = struct.Struct("<4sQ2H2L4Q")
@@ -47,9 +49,16 @@ def find_directory(file: File) -> Place:
     problem: BrokenZipError | None = None
     for at in _end_records(file):
         try:
-            return _place(file, at)
+            place = _place(file, at)
         except BrokenZipError as error:
             problem = problem or error
+            continue
+        if place.shift > 0 and file.pread(len(LOCAL), 0) == LOCAL == file.pread(len(LOCAL), place.shift):
+            raise BrokenZipError(
+                f"begins with {place.shift:,} bytes of another archive, which its directory does not name: it has "
+                "been cut, or two were joined"
+            )
+        return place
     raise problem or BrokenZipError(_instead(file))
 
 
@@ -76,8 +85,8 @@ def _place(file: File, at: int) -> Place:
     if disk or first_disk or here != count:
         raise BrokenZipError("is one of several volumes: join them with `zip -s 0 NAME.zip --out whole.zip`")
     for start in (behind - size, offset):
-        if 0 <= start <= behind - size and (size == 0 or file.pread(len(ENTRY), start) == ENTRY):
-            return Place(start, size, count, modulus, start - offset)
+        if 0 <= start <= behind - size and (behind == 0 or file.pread(len(ENTRY), start) == ENTRY):
+            return Place(start, size, count, modulus, start - offset if offset <= file.size else 0)
     raise BrokenZipError(f"has no directory at byte {offset:,}, where its end record says")
 
 
@@ -103,6 +112,6 @@ def _instead(file: File) -> str:
         return "is an HTML page, perhaps one that says why the download was refused"
     if head.startswith(b"version https://git-lfs"):
         return "is a pointer of git-lfs: fetch the file with `git lfs pull`"
-    if head.startswith(b"pk\x03\x04"):
+    if head.startswith(LOCAL.lower()):
         return "has no directory at its end, so it has been cut or is one of several volumes"
     return "is no zip: there is no directory at its end"

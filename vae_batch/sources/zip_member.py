@@ -8,11 +8,11 @@ import zlib
 from vae_batch.sources.files import File
 from vae_batch.sources.sniff import HEAD_BYTES
 from vae_batch.sources.zip_directory import LOCAL_HEADER_BYTES, Entry
+from vae_batch.sources.zip_end import LOCAL
 
 STORED, DEFLATED = 0, 8
 METHODS = {6: "implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd"}
 """Names of methods that are not read."""
-_LOCAL = b"PK\x03\x04"
 _WINDOW = 4 << 20
 _GAP = 1 << 16
 _HEAD_PACKED = 1024
@@ -76,8 +76,8 @@ class MemberReader:
     def _data_offset(self, entry: Entry) -> int:
         """Where a member's data begins: behind its local header."""
         for offset in dict.fromkeys((entry.offset, entry.offset - self._shift)):
-            header = self._read(offset, LOCAL_HEADER_BYTES) if offset >= 0 else b""
-            if header.startswith(_LOCAL) and len(header) == LOCAL_HEADER_BYTES:
+            header = self._read(offset, LOCAL_HEADER_BYTES) if 0 <= offset < self._file.size else b""
+            if header.startswith(LOCAL) and len(header) == LOCAL_HEADER_BYTES:
                 start: int = offset + LOCAL_HEADER_BYTES + sum(struct.unpack_from("<HH", header, 26))
                 self._check_end(entry, offset, start + entry.packed)
                 return start
@@ -85,8 +85,8 @@ class MemberReader:
 
     def _check_end(self, entry: Entry, offset: int, behind: int) -> None:
         """Refuse data that runs into another member: a bomb made of the same bytes many times over."""
-        if offset == entry.offset and behind > entry.end and self._read(entry.end, len(_LOCAL)) == _LOCAL:
-            raise MemberError(f"overlaps the member at byte {entry.end:,}")
+        if offset == entry.offset and behind > entry.end and self._read(entry.end, len(LOCAL)) == LOCAL:
+            raise MemberError(f"reaches into the member at byte {entry.end:,}")
 
     def _read(self, at: int, n: int) -> bytes:
         low = at - self._base
