@@ -10,14 +10,15 @@ from pathlib import Path
 
 from vae_batch import storage
 from vae_batch.errors import SourceError
+from vae_batch.sources.clashes import check_shards
 from vae_batch.sources.listing import Listing, list_folder, listing_of
 from vae_batch.sources.names import shard_format, to_text
 from vae_batch.sources.remote import remote_files, split_pattern
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 
 _SUPPORTED = (
-    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz), or a pattern of such shards, "
-    "each here or under a URI"
+    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz, .zip), or a pattern of such "
+    "shards, each here or under a URI"
 )
 
 
@@ -59,7 +60,8 @@ def open_source(location: str, options: SourceOptions = NO_OPTIONS) -> Source:
         options: how to read it.
 
     Raises:
-        SourceError: nothing is there, nothing is in it, or it is of a kind that is not read.
+        SourceError: nothing is there, nothing is in it, it is of a kind that is not read, or images in it would
+            share their ids.
         StorageError: the URI's scheme is not known.
     """
     location = storage.local(location)
@@ -69,6 +71,7 @@ def open_source(location: str, options: SourceOptions = NO_OPTIONS) -> Source:
         raise SourceError(f"{location}: {error.strerror or error}: {os.fsdecode(error.filename or '')}") from error
     if not shards and not files.seen:
         raise SourceError(f"{location}: there are no files in this folder")
+    check_shards(location, files, shards)
     return Source(location, root, files, tuple(shards), options)
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from vae_batch.errors import SourceError
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.names import is_compressed
-from vae_batch.sources.shard import Index, Shard
+from vae_batch.sources.shard import BrokenIndex, BrokenShardError, Index, Shard
 from vae_batch.sources.source import Source
 
 WALK_BYTES = 16 << 30
@@ -53,15 +53,26 @@ def count_images(source: Source) -> Extent:
 
 @lru_cache(maxsize=1)
 def inventory(source: Source) -> Inventory:
-    """Look into the shards of a source, once for all who ask about the same Source object. Raises SourceError."""
+    """Look into the shards of a source, once for all who ask about the same Source object.
+
+    Raises:
+        SourceError: a shard is gone, or nothing in the whole source can be read.
+    """
     tars = (s.bytes for s in source.shards if s.format == "tar" and not is_compressed(s.path))
     walk = sum(tars) <= WALK_BYTES
     mean: dict[bool, float] = {}
     found = Inventory([], [])
+    broken: list[BrokenShardError] = []
     for shard in source.shards:
-        index = index_shard(source, shard) if walk or shard.format != "tar" else None
+        try:
+            index = index_shard(source, shard) if walk or shard.format != "tar" else None
+        except BrokenShardError as error:
+            broken.append(error)
+            index = BrokenIndex()
         found.indexes.append(index)
         found.rows.append(index.rows if index else _estimate(source, shard, mean))
+    if broken and len(broken) == len(source.shards) and not source.files.seen:
+        raise broken[0]
     return found
 
 
