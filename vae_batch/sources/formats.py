@@ -8,6 +8,7 @@ from typing import Any
 
 from vae_batch.sources.archive import read_tar, sample_tar
 from vae_batch.sources.shard import Index, Shard, SourceOptions
+from vae_batch.sources.tables import index_table, read_table, sample_table
 from vae_batch.sources.tar_index import index_tar, mean_bytes
 from vae_batch.types import ImageRecord, Piece, Reject, ShardFormat, Tally
 
@@ -31,4 +32,6 @@ class Format:
 
 FORMATS: dict[ShardFormat, Format] = {
     "tar": Format(index_tar, read_tar, sample_tar, mean_bytes),
+    "parquet": Format(index_table, read_table, sample_table),
+    "arrow": Format(index_table, read_table, sample_table),
 }

@@ -16,8 +16,8 @@ from vae_batch.sources.remote import remote_files, split_pattern
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 
 _SUPPORTED = (
-    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz), or a pattern of such shards, "
-    "each here or under a URI"
+    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz, .parquet, .arrow, .feather), a "
+    "pattern of such shards, or a listing of paths (.csv, .tsv, .jsonl, .ndjson, .parquet), each here or under a URI"
 )
 
 
