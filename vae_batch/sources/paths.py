@@ -35,14 +35,16 @@ def read_named(root: str, shard: str, path: str) -> bytes:
     """
     if is_web(path):
         raise RowError("WebAddress", f"{path}: addresses of the web are not fetched; download the images first")
-    if "\0" in path or not path:
-        raise RowError("NoPath", "the path is empty" if not path else "the path holds a NUL character")
+    if not path:
+        raise RowError("NoPath", "the path is empty")
     where = place(root, shard, path)
     try:
         with open_file(root, where) as file:
             return _content(file)
     except StorageError as error:
         raise RowError("UnknownScheme", str(error)) from error
+    except ValueError as error:  # what no file system takes, such as NUL
+        raise RowError("BadPath", f"{where!r} cannot be a path: {error}") from error
     except OSError as error:
         if not is_lasting(error) and not _is_folder(root, where):
             raise
