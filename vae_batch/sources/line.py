@@ -12,7 +12,7 @@ SAMPLE_ROWS = 1000
 """First rows that names and types of columns are learnt from: a function of the file, so that all readers agree."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """A row of a listing."""
 
@@ -44,10 +44,10 @@ class Rows(Protocol):
 
 def text_of(value: Any) -> str | None:
     """A value as a path or an id; None where it is null, nested or empty."""
-    if value is None or isinstance(value, dict | list):
-        return None
     if not isinstance(value, str):
-        return str(value)
+        return None if value is None or isinstance(value, dict | list) else str(value)
+    if value.isascii() and "\0" not in value:
+        return value
     try:
         return to_text(value.encode(errors="surrogateescape"))
     except UnicodeEncodeError:  # half a surrogate pair, from JSON

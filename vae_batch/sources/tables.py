@@ -22,7 +22,7 @@ from vae_batch.sources.streams import MAX_FILE_BYTES
 from vae_batch.sources.table import Damage, Table, chunks, open_table
 from vae_batch.types import ImageRecord, Piece, Reject, Tally
 
-_PIECES, _MIN_ROWS = 16, 64
+_PIECES, _MIN_ROWS = 8, 64
 """A row group here may be cut into so many pieces of so many rows: each reads the group from its beginning."""
 
 

@@ -86,8 +86,8 @@ class CsvRows:
                 hint = f"a cell that holds {self._delimiter!r} wants quotes"
                 error = f"{len(cells)} cells where the header has {width}; {hint}"
             found = zip(self.names, self._makers, cells, strict=False)
-            values = {name: make(cell) if cell else None for name, make, cell in found if make}
-            yield Line(at, {} if error else values, error)
+            values = {} if error else {name: make(cell) if cell else None for name, make, cell in found if make}
+            yield Line(at, values, error)
 
     def _guess(self) -> list[_Maker]:
         """What makes values of each column's cells: numbers or bools where the first rows are nothing else."""
@@ -137,7 +137,8 @@ class _Feed:
 
     def __next__(self) -> str:
         at, raw = next(self._lines)
-        self.offset, self.count = at + len(raw), self.count + 1
+        self.offset = at + len(raw)
+        self.count += 1
         return raw.decode("utf-8" if at else "utf-8-sig", "surrogateescape")
 
 
