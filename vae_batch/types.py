@@ -10,7 +10,7 @@ from typing import Any, Literal
 Stage = Literal["read", "decode", "transform", "encode"]
 """Where an image was lost: reading its bytes, decoding, crop and resize, or the model."""
 
-ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow"]
+ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow", "listing"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,7 +71,7 @@ class Piece:
     """Row number of the first file in this piece."""
     start: int = 0
     """tar: offset of the first header to read, in bytes of the uncompressed archive; zip: entry of the directory;
-    parquet, arrow: row group or batch."""
+    parquet, arrow: row; listing: byte offset, or row where it is a table."""
     end: int | None = None
     """Behind the last of these to read; None reads to the end of the shard."""
     files: tuple[str, ...] = ()

@@ -72,6 +72,12 @@ def shard_format(name: str) -> ShardFormat | None:
     return next((kind for extension, kind in SHARD_EXTENSIONS.items() if lower.endswith(extension)), None)
 
 
+def listing_kind(name: str) -> str | None:
+    """The kind of a listing in text, csv, tsv or json, going by its name; None for what is none."""
+    extension = name.rpartition(".")[2].lower()
+    return {"csv": "csv", "tsv": "tsv", "jsonl": "json", "ndjson": "json"}.get(extension)
+
+
 def is_compressed(name: str) -> bool:
     """Whether a shard is compressed, going by its name."""
     return name.lower().endswith("gz")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,8 +18,9 @@ class SourceOptions:
     """Parquet and Arrow: the column of images; listings: the column of paths. None: found by looking."""
     id_column: str | None = None
     """Parquet, Arrow, listings: the column that holds the ids; None: `file#row`, or the path."""
-    columns: tuple[str, ...] | None = None
-    """Parquet, Arrow, listings: other columns that come along as labels; None: all of plain type."""
+    columns: Mapping[str, str] | None = None
+    """Parquet, Arrow, listings: other columns that come along as labels, and their types (string, float64, int64,
+    bool, json), by which a text file's cells are understood; None: all of plain type."""
 
 
 NO_OPTIONS = SourceOptions()

@@ -9,7 +9,9 @@ from vae_batch.errors import SourceError
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.names import is_compressed
 from vae_batch.sources.shard import BrokenIndex, BrokenShardError, Index, Shard
+from vae_batch.sources.sniff import has_image_extension
 from vae_batch.sources.source import Source
+from vae_batch.sources.tables import NoImages
 
 WALK_BYTES = 16 << 30
 """Uncompressed tars of up to so many bytes together are walked for an exact count."""
@@ -73,7 +75,17 @@ def inventory(source: Source) -> Inventory:
         found.rows.append(index.rows if index else _estimate(source, shard, mean))
     if broken and len(broken) == len(source.shards) and not source.files.seen:
         raise broken[0]
+    _require_images(source, found)
     return found
+
+
+def _require_images(source: Source, found: Inventory) -> None:
+    """Refuse a source of nothing but tables without images; beside images such a table is skipped."""
+    empty = [index for index in found.indexes if isinstance(index, NoImages)]
+    if not empty or len(empty) < len(found.indexes):
+        return
+    if not any(has_image_extension(path) for path, _, _ in source.files.entries()):
+        raise SourceError(f"{empty[0].why}; --image-column names one")
 
 
 def index_shard(source: Source, shard: Shard) -> Index | None:

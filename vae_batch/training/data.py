@@ -63,7 +63,7 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
 
 
 def _records(spec: TrainSpec, rejects: list[Reject]) -> Iterator[ImageRecord]:
-    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, ()))
+    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, {}))
     reading = Reading(source.root, source.options)
     for unit in plan_units(source):
         for record in reading.read(unit, Tally()):

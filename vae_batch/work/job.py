@@ -144,7 +144,7 @@ def _lies_in(out: str, source: str) -> bool:
 def options_of(spec: ImagesSpec) -> SourceOptions:
     """What a spec says about how its source is to be read."""
     columns = getattr(spec, "columns", None)
-    keys = None if columns is None else tuple(c.key for c in label_columns.parse(columns))
+    keys = None if columns is None else {c.key: c.type for c in label_columns.parse(columns)}
     return SourceOptions(spec.image_column, spec.id_column, keys)
 
 
