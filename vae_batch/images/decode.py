@@ -63,7 +63,7 @@ def _fast(data: bytes) -> U8 | None:
         return None
     if pixels.shape != (info.height, info.width, 3):
         return None
-    return _upright(pixels, info.orientation)
+    return upright(pixels, info.orientation)
 
 
 def _with_pillow(data: bytes) -> U8:
@@ -74,7 +74,7 @@ def _with_pillow(data: bytes) -> U8:
             orientation = orientation_of(image.getexif())
         except Exception:  # damaged metadata is no reason to lose the picture
             orientation = 1
-        return _upright(to_rgb(image), orientation)
+        return upright(to_rgb(image), orientation)
 
 
 def _check_pixels(width: int, height: int) -> None:
@@ -82,7 +82,7 @@ def _check_pixels(width: int, height: int) -> None:
         raise Image.DecompressionBombError(f"{width:,} × {height:,} pixels; more than {MAX_PIXELS:,} are not decoded")
 
 
-def _upright(pixels: U8, orientation: int) -> U8:
+def upright(pixels: U8, orientation: int) -> U8:
     """Undo an EXIF orientation (1 to 8) by flips and a transposition."""
     if orientation == 1:
         return pixels
