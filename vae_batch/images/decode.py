@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import logging
-import warnings
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vae_batch.images.errors import ImageError
 from vae_batch.images.jpeg import inspect, orientation_of
 from vae_batch.images.modes import U8, to_rgb
+from vae_batch.images.quiet import silence
 
 MAX_PIXELS = 178_956_970
 """Pixels above which an image is refused from its header: where Pillow itself sees a decompression bomb."""
@@ -24,8 +23,7 @@ Image.init()
 FORMATS = sorted(set(Image.OPEN) - _REFUSED)
 """Formats that Pillow may try."""
 
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
+silence()
 
 
 def decode(data: bytes) -> U8:
@@ -47,8 +45,17 @@ def decode(data: bytes) -> U8:
         pixels = _fast(data)
         return _with_pillow(data) if pixels is None else pixels
     except Exception as error:
-        message = str(error) or "no reason given"
-        raise ImageError("decode", type(error).__name__, message[:500]) from error
+        raise decode_error(error, data) from error
+
+
+def decode_error(error: Exception, data: bytes) -> ImageError:
+    """Say what a decoder raised, in words that are the same each time."""
+    message = str(error) or "no reason given"
+    if isinstance(error, UnidentifiedImageError):  # its own text is the address of a buffer
+        message = (
+            f"no image of a format that can be read; it begins with {data[:16]!r}" if data else "the file is empty"
+        )
+    return ImageError("decode", type(error).__name__, message[:500])
 
 
 def _fast(data: bytes) -> U8 | None:

@@ -8,8 +8,7 @@ from PIL import Image
 
 from vae_batch.images.columns import BOX_COLUMNS, LANDMARK_COLUMNS, numbers
 from vae_batch.images.crop import Labels
-from vae_batch.images.decode import FORMATS
-from vae_batch.images.errors import ImageError
+from vae_batch.images.decode import FORMATS, decode_error
 from vae_batch.images.jpeg import orientation_of
 
 
@@ -24,7 +23,7 @@ def upright_size(data: bytes) -> tuple[int, int]:
             width, height = image.size
             turned = orientation_of(image.getexif()) >= 5
     except Exception as error:
-        raise ImageError("decode", type(error).__name__, str(error)[:500]) from error
+        raise decode_error(error, data) from error
     return (height, width) if turned else (width, height)
 
 

@@ -47,7 +47,9 @@ class Transform:
     fit: Fit = "cover"
     """How what was cut becomes a square; see `crop.Patch.fitted`."""
     decode: Decoding = "exact"
-    """fast: a JPEG that is shrunk by two, four or eight or more is decoded at that fraction of its size."""
+    """fast: a JPEG that is shrunk by two, four or eight or more is decoded at that fraction of its size. On photographs
+    of 178×218 to 64 that is 1.0 to 1.3 times as fast as exact, with a PSNR of 41 to 44 dB between the two; of 1024×1024
+    to 256, 128 or 64, 2.1 to 2.5 times, with 40 to 47 dB (tests/benchmarks/decode.py)."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 1:
