@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.images.making import encoded, loaded, noise
-from vae_batch.images import ImageError, Transform, load_image
+from vae_batch.images import ImageError, Transform, load_image, upright_size
 from vae_batch.images.columns import BOX_COLUMNS, LANDMARK_COLUMNS
 from vae_batch.images.crop import Patch, Rectangle
 
@@ -140,3 +140,14 @@ def test_a_transform_says_which_labels_it_needs() -> None:
     assert Transform(8, "box").columns == BOX_COLUMNS
     assert Transform(8, "landmarks").columns == LANDMARK_COLUMNS
     assert LANDMARK_COLUMNS[:3] == ("lefteye_x", "lefteye_y", "righteye_x")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 5, 8])
+def test_the_upright_size_is_told_by_the_header(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(noise(30, 20), form, exif=exif)
+    assert upright_size(data) == ((30, 20) if orientation < 5 else (20, 30))
+    with pytest.raises(ImageError, match="begins with b'no image'"):
+        upright_size(b"no image")

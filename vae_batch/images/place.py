@@ -21,7 +21,8 @@ def upright_size(data: bytes) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
-            turned = orientation_of(image.getexif()) >= 5
+            # a PNG's own getexif would decode the image; a TIFF's size is that of the upright image already
+            turned = image.format != "TIFF" and orientation_of(Image.Image.getexif(image)) >= 5
     except Exception as error:
         raise decode_error(error, data) from error
     return (height, width) if turned else (width, height)
