@@ -19,8 +19,9 @@ from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 from vae_batch.types import ShardFormat
 
 _SUPPORTED = (
-    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz, .zip, .parquet, .arrow, .feather), "
-    "a pattern of such shards, or a listing of paths (.csv, .tsv, .jsonl, .ndjson, .parquet), each here or under a URI"
+    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz, .zip, .parquet, .arrow, "
+    ".feather), a pattern of such shards, or a listing of paths (.csv, .tsv, .jsonl, .ndjson, .parquet), "
+    "each here or under a URI"
 )
 
 

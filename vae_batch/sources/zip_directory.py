@@ -187,8 +187,8 @@ class _Reader:
         self.stems.extend([hash(member.stem) for member in known])
         self.keys.extend([hash(member.key) for member in known])
         marks = np.array([_mark(member) for member in known], np.uint16)
-        more: npt.NDArray[np.uint16] = (LINK * link + ENCRYPTED * (fixed["flags"] & 1)).astype(np.uint16)
-        return np.bitwise_or(marks, more)
+        marks |= (LINK * link + ENCRYPTED * (fixed["flags"] & 1)).astype(np.uint16)
+        return marks
 
 
 def _mark(member: Member) -> int:

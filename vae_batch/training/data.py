@@ -47,7 +47,7 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
     rejects: list[Reject] = []
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        records = _records(spec, rejects)
+        records = _records(spec, transform, rejects)
         while chunk := list(islice(records, CHUNK)):
             out = np.empty((len(chunk), transform.size, transform.size, 3), np.uint8)
             verdicts = pool.map(lambda item, out=out: _load(item[1], transform, out[item[0]]), enumerate(chunk))
@@ -62,8 +62,10 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
     return Pixels(torch.from_numpy(np.concatenate(chunks)), len(rejects), rejects[:3])
 
 
-def _records(spec: TrainSpec, rejects: list[Reject]) -> Iterator[ImageRecord]:
-    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, {}))
+def _records(spec: TrainSpec, transform: Transform, rejects: list[Reject]) -> Iterator[ImageRecord]:
+    source = open_source(
+        spec.source, SourceOptions(spec.image_column, spec.id_column, dict.fromkeys(transform.columns, "float64"))
+    )
     reading = Reading(source.root, source.options)
     for unit in plan_units(source):
         for record in reading.read(unit, Tally()):
@@ -75,7 +77,7 @@ def _records(spec: TrainSpec, rejects: list[Reject]) -> Iterator[ImageRecord]:
 
 def _load(record: ImageRecord, transform: Transform, out: np.ndarray) -> Reject | None:
     try:
-        load_image(record.data, transform, out)
+        load_image(record.data, transform, out, record.labels)
     except ImageError as error:
         return Reject(record.id, record.shard, record.row, error.stage, error.error, error.message)
     return None

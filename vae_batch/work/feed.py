@@ -184,7 +184,7 @@ class Feed:
 
     def _decode_one(self, batch: Batch, slot: int, record: ImageRecord) -> None:
         try:
-            batch.sizes[slot] = load_image(record.data, self._transform, batch.pixels[slot])
+            batch.sizes[slot] = load_image(record.data, self._transform, batch.pixels[slot], record.labels)
             if self._sha256:
                 batch.sha256[slot] = hashlib.sha256(record.data).hexdigest()
         except ImageError as error:

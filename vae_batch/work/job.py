@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from vae_batch.sources import (
 )
 from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
+from vae_batch.work.boxes import check_places
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -91,6 +92,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
         )
     card = describe_model(spec.model, image_size=spec.image_size)
     transform, remarks = _transform(spec, card)
+    source = replace(source, options=with_columns(source.options, transform.columns))
     columns = _labels(spec, source, existing)
     schema = _schema(spec, card, transform, columns)
     schema.arrow()  # refuses clashing names before anything is written
@@ -118,6 +120,7 @@ def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
     """Find OUT's job file, or write plan and job file, in this order, before any part."""
     file = prepared.existing
     if file is None:
+        check_places(prepared.job.reading, prepared.units(), prepared.job.transform)
         prepared.layout.make()
         totals = write_plan(prepared.layout.plan, prepared.units(), prepared.layout.tmp)
         file = JobFile(
@@ -148,6 +151,13 @@ def options_of(spec: ImagesSpec) -> SourceOptions:
     return SourceOptions(spec.image_column, spec.id_column, keys)
 
 
+def with_columns(options: SourceOptions, names: Iterable[str]) -> SourceOptions:
+    """Let some label columns come along in any case."""
+    if options.columns is None:
+        return options
+    return replace(options, columns={**dict.fromkeys(names, "float64"), **options.columns})
+
+
 def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]:
     remarks = []
     size = spec.image_size or card.image_size
@@ -156,9 +166,9 @@ def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]
         remarks.append(
             f"Image size: {size} pixels, since neither --image-size nor the model (image_size, sample_size) says."
         )
-    if card.transform:
-        return replace(Transform.from_dict(card.transform), size=size), remarks
-    return Transform(size=size), remarks
+    own = Transform.from_dict(card.transform) if card.transform else Transform(size)
+    asked = {name: value for name in ("crop", "fit", "decode") if (value := getattr(spec, name)) is not None}
+    return replace(own, size=size, **asked), remarks
 
 
 def _labels(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple[label_columns.LabelColumn, ...]:
