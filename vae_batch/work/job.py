@@ -212,6 +212,8 @@ def _fingerprint_fields(
 ) -> dict[str, Any]:
     return {
         "source": source.digest(),
+        "image_column": spec.image_column,
+        "id_column": spec.id_column,
         "model": card.digest,
         **{f"transform.{k}": v for k, v in transform.to_dict().items()},
         "precision": spec.precision,
