@@ -57,7 +57,8 @@ class Tally:
     bytes: int = 0
     """Bytes of the images handed on."""
     sidecars: Counter[str] = field(default_factory=Counter)
-    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `late` (too far from its image)."""
+    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `late` (too far behind its images),
+    `alone` (in a tar, with no image of its key beside it)."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -77,7 +77,7 @@ class Directory:
     """A zip's entries, in the order of the directory: about 45 bytes and a name for each."""
 
     columns: npt.NDArray[np.void]
-    names: pa.LargeStringArray
+    names: pa.ChunkedArray
     shift: int
     """What was added to the stated offsets."""
 
@@ -154,8 +154,7 @@ class _Reader:
         rows = np.flatnonzero(columns["marks"] & ROW)
         first = np.unique(hashes[rows], return_index=True)[1]
         columns["marks"][np.delete(rows, first)] |= REPEATED
-        names = pa.concat_arrays(self.names) if self.names else pa.array([], pa.large_string())
-        return Directory(columns, names, self.place.shift)
+        return Directory(columns, pa.chunked_array(self.names, pa.large_string()), self.place.shift)
 
     def _take(self, data: bytes, starts: list[int]) -> None:
         """The columns of the entries in a window."""
@@ -186,8 +185,9 @@ class _Reader:
         self.hashes.extend(map(hash, names))
         self.stems.extend([hash(member.stem) for member in known])
         self.keys.extend([hash(member.key) for member in known])
-        marks = np.array([_mark(member) for member in known], np.uint16)
-        marks |= (LINK * link + ENCRYPTED * (fixed["flags"] & 1)).astype(np.uint16)
+        marks: npt.NDArray[np.uint16] = np.array([_mark(member) for member in known], np.uint16)
+        marks[link] |= LINK
+        marks[fixed["flags"] & 1 > 0] |= ENCRYPTED
         return marks
 
 
