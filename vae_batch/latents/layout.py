@@ -42,6 +42,11 @@ class Layout:
         return self.state / "rejects"
 
     @property
+    def labels(self) -> Path:
+        """Tables of labels and of excluded images, named by their content; replicas map them."""
+        return self.state / "labels"
+
+    @property
     def progress(self) -> Path:
         """What `status` reads while the job runs."""
         return self.state / "progress.json"

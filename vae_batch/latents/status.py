@@ -32,6 +32,7 @@ class Status:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     bytes: int
     images_per_second: float | None
     """Of the running or the last run."""
@@ -48,7 +49,7 @@ def status(out: str | Path) -> Status:
     layout = Layout(Path(out).absolute())
     job = JobFile.load(layout)
     present = sorted(layout.parts()[0])
-    counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0}
+    counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0, "excluded": 0}
     for footer in read_footers([layout.part(u) for u in present]):
         if isinstance(footer, OutputError):
             raise footer

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from vae_batch.errors import SourceError
 from vae_batch.images import ImageError, Transform, load_image
-from vae_batch.sources import Reading, SourceOptions, open_source, plan_units
+from vae_batch.sources import Labelling, Reading, SourceOptions, open_source, plan_units, sample_labels
 from vae_batch.specs import TrainSpec
 from vae_batch.types import ImageRecord, Reject, Tally
 
@@ -42,6 +44,7 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
 
     Raises:
         SourceError: it cannot be read as named, or no image in it can be used.
+        SpecError: labels contradict each other, or do not tell the split.
     """
     chunks: list[np.ndarray] = []
     rejects: list[Reject] = []
@@ -63,14 +66,18 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
 
 
 def _records(spec: TrainSpec, rejects: list[Reject]) -> Iterator[ImageRecord]:
-    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, ()))
-    reading = Reading(source.root, source.options)
-    for unit in plan_units(source):
-        for record in reading.read(unit, Tally()):
-            if isinstance(record, Reject):
-                rejects.append(record)
-            else:
-                yield record
+    """Read one after the other, with the labels, of the split and without the excluded, as `encode` does."""
+    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, None if spec.split else ()))
+    with tempfile.TemporaryDirectory() as folder:
+        keys = {key for labels in (sample_labels(source) if spec.split else ()) for key in labels}
+        join, _ = Labelling(spec, source, Path(folder), sidecar_keys=sorted(keys)).build(Path(folder), Path(folder))
+        reading = Reading(source.root, source.options, join)
+        for unit in plan_units(source):
+            for record in reading.read(unit, Tally()):
+                if isinstance(record, Reject):
+                    rejects.append(record)
+                else:
+                    yield record
 
 
 def _load(record: ImageRecord, transform: Transform, out: np.ndarray) -> Reject | None:
