@@ -89,7 +89,7 @@ def test_a_new_job_is_refused_before_anything_is_written_and_one_that_was_begun_
     asked = spec(folder, model, tmp_path / "out", crop="box", label_prefix="bbox_")
     with pytest.raises(SpecError, match="boxes leave the image"):
         open_job(prepare(asked))
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / ".vae_batch" / "job.json").exists()
     monkeypatch.setattr(boxes, "MAX_OUTSIDE", 1.0)
     open_job(prepare(asked))
     monkeypatch.undo()

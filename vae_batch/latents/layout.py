@@ -49,6 +49,11 @@ class Layout:
         return storage.join(self.state, "rejects")
 
     @property
+    def labels(self) -> str:
+        """Folder of the tables of labels and of excluded images, named by their content; replicas map them."""
+        return storage.join(self.state, "labels")
+
+    @property
     def progress(self) -> str:
         """What `status` reads while the job runs."""
         return storage.join(self.state, "progress.json")

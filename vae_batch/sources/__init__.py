@@ -1,5 +1,6 @@
 """Where images come from: folders and shards, here or under a URI; cut into units, and read unit by unit."""
 
+from vae_batch.sources.labelling import Labelling
 from vae_batch.sources.plan import default_unit_size, plan_units
 from vae_batch.sources.read import read_unit
 from vae_batch.sources.reading import Reading
@@ -10,6 +11,7 @@ from vae_batch.sources.survey import Extent, count_images
 
 __all__ = [
     "Extent",
+    "Labelling",
     "Reading",
     "Shard",
     "Source",

@@ -48,7 +48,7 @@ class UnitEncoder:
             layout: where to publish; None: the job's OUT.
 
         Raises:
-            UnitError: rows + rejects + skipped is not seen. Nothing is published then.
+            UnitError: rows + rejects + skipped + excluded is not seen. Nothing is published then.
             OSError: a transport error; the attempt may be repeated.
         """
         layout = layout or Layout(self.job.out)
@@ -150,19 +150,25 @@ class _Attempt:
     def check_counts(self, rows: int) -> None:
         """Refuse to publish what does not add up."""
         tally, rejects = self.feed.tally, len(self.all_rejects())
-        if rows + rejects + tally.skipped == tally.seen and self.unit.seen in (None, tally.seen):
+        if rows + rejects + tally.skipped + tally.excluded == tally.seen and self.unit.seen in (None, tally.seen):
             return
         planned = "" if self.unit.seen is None else f", {self.unit.seen} planned"
         raise UnitError(
-            f"unit {self.unit.number}: {rows} rows + {rejects} rejects + {tally.skipped} skipped, but {tally.seen} "
-            f"seen{planned}; it was not published. If the source changed since OUT was begun, give another --out. "
-            f"Shards: {', '.join(dict.fromkeys(p.shard for p in self.unit.pieces))}"
+            f"unit {self.unit.number}: {rows} rows + {rejects} rejects + {tally.skipped} skipped + {tally.excluded} "
+            f"excluded, but {tally.seen} seen{planned}; it was not published. If the source changed since OUT was "
+            f"begun, give another --out. Shards: {', '.join(dict.fromkeys(p.shard for p in self.unit.pieces))}"
         )
 
     def footer(self) -> dict[str, str]:
         """Say what the part will say of itself, but for its rows."""
         tally, notes = self.feed.tally, self.maker.notes
-        kinds = {"nulls": notes.nulls, "unforeseen": notes.unforeseen, "sidecars": tally.sidecars}
+        kinds = {
+            "nulls": notes.nulls,
+            "unforeseen": notes.unforeseen,
+            "sidecars": tally.sidecars,
+            "unmatched": tally.unmatched,
+            "excluded": tally.reasons,
+        }
         return {
             "unit": str(self.unit.number),
             "fingerprint": self.job.fingerprint,
@@ -170,6 +176,7 @@ class _Attempt:
             "seen": str(tally.seen),
             "rejects": str(len(self.all_rejects())),
             "skipped": str(tally.skipped),
+            "excluded": str(tally.excluded),
             "notes": json.dumps({kind: dict(counts) for kind, counts in kinds.items()}),
             "fp32_rows": json.dumps(self.fp32_rows),
         }
