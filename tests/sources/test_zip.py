@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.sources.tarmaking import JPEG, PNG, ids, read_all, read_one
 from tests.sources.zipmaking import ENTRY, Made, make, with_zipfile
 from vae_batch.errors import SourceError
-from vae_batch.sources import count_images, open_source, plan_units, sample_labels, zip_directory
+from vae_batch.sources import broken_shards, count_images, open_source, plan_units, sample_labels, zip_directory
 from vae_batch.sources.streams import MAX_FILE_BYTES
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
@@ -308,7 +308,9 @@ def test_a_zip_without_its_directory(tmp_path: Path, data: bytes, message: str) 
         records, rejects, tally = read_all(tmp_path, unit_size)
         assert (ids(records), tally.seen) == (["y.zip/a.jpg"], 2)
         assert [(r.id, r.error, r.message) for r in rejects] == [("x.zip@0", "ZipDamaged", str(raised.value))]
-    assert sample_labels(open_source(str(tmp_path))) == []
+    source = open_source(str(tmp_path))
+    assert sample_labels(source) == []
+    assert broken_shards(source) == [f"Warning: {raised.value}. It will be one reject, and none of its images a row."]
 
 
 def test_an_empty_zip_has_nothing_in_it(tmp_path: Path) -> None:
