@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tests.sources.tarmaking import JPEG, PNG, ids, read_all, read_one
 from tests.sources.zipmaking import ENTRY, Made, make, with_zipfile
 from vae_batch.errors import SourceError
-from vae_batch.sources import count_images, open_source, plan_units, sample_labels, zip_directory
+from vae_batch.sources import broken_shards, count_images, open_source, plan_units, sample_labels, zip_directory
 from vae_batch.sources.streams import MAX_FILE_BYTES
+from vae_batch.types import ImageRecord
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 
@@ -308,7 +309,9 @@ def test_a_zip_without_its_directory(tmp_path: Path, data: bytes, message: str) 
         records, rejects, tally = read_all(tmp_path, unit_size)
         assert (ids(records), tally.seen) == (["y.zip/a.jpg"], 2)
         assert [(r.id, r.error, r.message) for r in rejects] == [("x.zip@0", "ZipDamaged", str(raised.value))]
-    assert sample_labels(open_source(str(tmp_path))) == []
+    source = open_source(str(tmp_path))
+    assert sample_labels(source) == []
+    assert broken_shards(source) == [f"Warning: {raised.value}. It will be one reject, and none of its images a row."]
 
 
 def test_an_empty_zip_has_nothing_in_it(tmp_path: Path) -> None:
@@ -405,3 +408,16 @@ def test_every_byte_flipped(tmp_path: Path, small: bytes) -> None:
         found = read_or_refuse(path, None)
         if at < files:  # damage to one member costs at most that one
             assert found is not None and found[0] >= 2, at
+
+
+def test_a_zip_under_a_uri(tmp_path: Path) -> None:
+    import fsspec
+
+    data = make([Made(b"%d.jpg" % i, JPEG + b"%d" % i, 8 * (i % 2)) for i in range(30)] + [Made(b"3.json", b"{}")])
+    fsspec.filesystem("memory").pipe("/zips/x.zip", data)
+    for location in ("memory://zips/x.zip", "memory://zips"):
+        source = open_source(location)
+        units = list(plan_units(source, 7))
+        found = [item for unit in units for item in read_one(source.root, unit)[0]]
+        assert [item.data for item in found if isinstance(item, ImageRecord)] == [JPEG + b"%d" % i for i in range(30)]
+        assert [u.seen for u in units] == [7, 8, 7, 8]

@@ -46,7 +46,7 @@ def make(
     members: Iterable[Made], before: bytes = b"", behind: bytes = b"", zip64: bool = False, disks: int = 0
 ) -> bytes:
     """The bytes of a zip."""
-    files, directory = b"", b""
+    files, directory = bytearray(), bytearray()
     count = 0
     for m in members:
         body = m.body()
@@ -73,7 +73,7 @@ def make(
         end = record + struct.pack("<4sLQL", b"PK\x06\x07", 0, at + len(directory), 1)
         numbers = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
     end += struct.pack("<4s4H2LH", END, disks, disks, *numbers, 0)
-    return before + files + directory + end + behind
+    return bytes(before + files + directory + end + behind)
 
 
 def with_zipfile(path: Path, files: Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> None:

@@ -7,7 +7,7 @@ from vae_batch.sources.reading import Reading
 from vae_batch.sources.sample import sample_labels
 from vae_batch.sources.shard import Shard, SourceOptions
 from vae_batch.sources.source import Source, open_source
-from vae_batch.sources.survey import Extent, count_images
+from vae_batch.sources.survey import Extent, broken_shards, count_images
 
 __all__ = [
     "Extent",
@@ -16,6 +16,7 @@ __all__ = [
     "Shard",
     "Source",
     "SourceOptions",
+    "broken_shards",
     "count_images",
     "default_unit_size",
     "open_source",

@@ -39,6 +39,8 @@ class Inventory:
     """None where the shard was not looked through."""
     rows: list[int]
     """Files in it, counted or estimated."""
+    broken: list[BrokenShardError]
+    """Shards in which nothing can be read."""
 
 
 def count_images(source: Source) -> Extent:
@@ -53,6 +55,13 @@ def count_images(source: Source) -> Extent:
     return Extent(shards, loose + sum(found.rows), source.bytes, None not in found.indexes)
 
 
+def broken_shards(source: Source) -> list[str]:
+    """What the user should know before the work begins: shards of which nothing can be read. Raises SourceError."""
+    broken = inventory(source).broken
+    lines = [f"Warning: {error}. It will be one reject, and none of its images a row." for error in broken[:3]]
+    return lines + ([f"Warning: so it is with {len(broken) - 3:,} more shards."] if len(broken) > 3 else [])
+
+
 @lru_cache(maxsize=1)
 def inventory(source: Source) -> Inventory:
     """Look into the shards of a source, once for all who ask about the same Source object.
@@ -63,18 +72,17 @@ def inventory(source: Source) -> Inventory:
     tars = (s.bytes for s in source.shards if s.format == "tar" and not is_compressed(s.path))
     walk = sum(tars) <= WALK_BYTES
     mean: dict[bool, float] = {}
-    found = Inventory([], [])
-    broken: list[BrokenShardError] = []
+    found = Inventory([], [], [])
     for shard in source.shards:
         try:
             index = index_shard(source, shard) if walk or shard.format != "tar" else None
         except BrokenShardError as error:
-            broken.append(error)
+            found.broken.append(error)
             index = BrokenIndex()
         found.indexes.append(index)
         found.rows.append(index.rows if index else _estimate(source, shard, mean))
-    if broken and len(broken) == len(source.shards) and not source.files.seen:
-        raise broken[0]
+    if found.broken and len(found.broken) == len(source.shards) and not source.files.seen:
+        raise found.broken[0]
     _require_images(source, found)
     return found
 

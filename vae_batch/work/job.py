@@ -23,6 +23,7 @@ from vae_batch.sources import (
     Reading,
     Source,
     SourceOptions,
+    broken_shards,
     count_images,
     default_unit_size,
     open_source,
@@ -104,6 +105,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
     schema.arrow()  # refuses clashing names before anything is written
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(count_images(source).files, schema.row_bytes)
+    remarks += [] if existing else broken_shards(source)
     fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size) | labelling.fingerprint
     if existing:
         check_same(layout, existing, fields)
