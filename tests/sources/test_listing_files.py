@@ -266,12 +266,15 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
 def test_a_pattern_of_listings(tmp_path: Path) -> None:
     for name in ("a", "b"):
         pictures(tmp_path / name, 3)
-        write(tmp_path / name / "x.parquet", [{"path": f"pics/{i}.jpg", "n": i} for i in range(3)])
-    records, rejects, _ = read(tmp_path / "*" / "x.parquet", 2)
+        write(tmp_path / name / "x.parquet", [{"path": f"pics/{i}.jpg", "key": f"{name}{i}"} for i in range(3)])
+    records, rejects, _ = read(tmp_path / "*" / "x.parquet", 2, SourceOptions(id_column="key"))
     assert [(r.shard, r.data) for r in records] == [
         (f"{n}/x.parquet", JPEG + b"%d" % i) for n in "ab" for i in range(3)
     ]
     assert rejects == []
+    records, rejects, _ = read(tmp_path / "*" / "x.parquet", 2)
+    assert [r.id for r in records] == [f"pics/{i}.jpg" for i in range(3)]
+    assert [(r.shard, r.error) for r in rejects] == [("b/x.parquet", "DuplicateId")] * 3
 
 
 def test_a_csv_in_a_folder_is_no_image(tmp_path: Path) -> None:

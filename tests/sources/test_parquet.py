@@ -173,6 +173,18 @@ def test_null_and_repeated_ids(tmp_path: Path) -> None:
         ]
 
 
+def test_ids_repeated_in_another_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", pa.table({"key": ["a", "b"], "image": images(2)}), 2)
+    write(tmp_path / "b.arrow", pa.table({"key": ["c", "a", None], "image": images(3)}), 2)
+    for size in (1, 100):
+        records, rejects, _ = read(tmp_path, size, SourceOptions(id_column="key"))
+        assert [r.id for r in records] == ["a", "b", "c"]
+        assert [(r.id, r.shard, r.error) for r in rejects] == [
+            ("a", "b.arrow", "DuplicateId"),
+            ("b.arrow#2", "b.arrow", "NoId"),
+        ]
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_labels_of_every_type(tmp_path: Path, name: str) -> None:
     moment = datetime.datetime(2020, 1, 2, 3, 4, 5)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from vae_batch.sources.shard import Shard, Stretch
+from vae_batch.sources.shard import Index, Shard, Stretch
 from vae_batch.types import Piece
 
 _MAX_BORDERS = 1 << 16
@@ -24,8 +24,10 @@ class Cuts:
     """Where it may be cut, in what `Piece.start` counts for its format; ascending, the first is the beginning."""
     border_rows: npt.NDArray[np.int64]
     """Row behind each border; the first is 0."""
-    repeats: npt.NDArray[np.int64]
-    """Rows whose id an earlier row has, ascending."""
+    ids: Hashes | None = None
+    """Of ids that are not unique by themselves; `with_repeats` makes `repeats` of them."""
+    repeats: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Rows whose id an earlier row of the source has, ascending."""
 
     def split(self, shard: Shard, size: int) -> Iterator[Stretch]:
         """Cut into about equal pieces at borders; the last one goes to the end. See `Index`."""
@@ -38,7 +40,7 @@ class Cuts:
         for i in range(len(rows) - 1):
             first, behind = rows[i], rows[i + 1]
             inside = self.repeats[(self.repeats >= first) & (self.repeats < behind)]
-            repeats = tuple(inside.tolist()) if len(cuts) else ()
+            repeats = tuple(inside.tolist())
             piece = Piece(
                 shard.path, shard.format, first, starts[i], starts[i + 1], repeats=repeats, shard_bytes=shard.bytes
             )
@@ -63,9 +65,9 @@ class Borders:
             self._offsets, self._rows = self._offsets[::2], self._rows[::2]
             self._step *= 2
 
-    def cuts(self, rows: int, repeats: npt.NDArray[np.int64]) -> Cuts:
+    def cuts(self, rows: int, ids: Hashes | None) -> Cuts:
         """All that the plan wants to know."""
-        return Cuts(rows, np.array(self._offsets, np.int64), np.array(self._rows, np.int64), repeats)
+        return Cuts(rows, np.array(self._offsets, np.int64), np.array(self._rows, np.int64), ids)
 
 
 class Hashes:
@@ -80,28 +82,36 @@ class Hashes:
             self._missing.append(len(self._hashes))
         self._hashes.append(hash(image_id))
 
-    def repeats(self) -> npt.NDArray[np.int64]:
-        """Rows whose id an earlier row has, ascending."""
-        hashes = np.frombuffer(self._hashes, np.int64) if self._hashes else np.zeros(0, np.int64)
-        ordered = np.sort(hashes)
-        twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        rows = np.flatnonzero(np.isin(hashes, twice))
-        rows = rows[~np.isin(rows, np.array(self._missing, np.int64))]
-        _, first = np.unique(hashes[rows], return_index=True)
-        return np.delete(rows, first)
+    def arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The hashes, and whether each row has an id."""
+        hashes = np.array(self._hashes, np.int64)
+        present = np.ones(len(hashes), bool)
+        present[np.array(self._missing, np.int64)] = False
+        return hashes, present
 
 
-class Repeats:
-    """Knows the rows whose id an earlier one has: by the plan for a piece, by what it met for a whole shard."""
+def with_repeats(indexes: Sequence[Index | None]) -> list[Index | None]:
+    """The indexes of a source's shards, each with its rows whose id an earlier row of the source has."""
+    own = [i for i, index in enumerate(indexes) if isinstance(index, Cuts) and index.ids is not None]
+    found: list[Index | None] = list(indexes)
+    if not own:
+        return found
+    arrays = [index.ids.arrays() for index in indexes if isinstance(index, Cuts) and index.ids is not None]
+    repeats = _repeats(*(np.concatenate(parts) for parts in zip(*arrays, strict=True)))
+    first = 0
+    for i, (hashes, _) in zip(own, arrays, strict=True):
+        low, high = np.searchsorted(repeats, [first, first + len(hashes)])
+        index = indexes[i]
+        assert isinstance(index, Cuts)
+        found[i] = replace(index, repeats=repeats[low:high] - first, ids=None)
+        first += len(hashes)
+    return found
 
-    def __init__(self, piece: Piece) -> None:
-        self._whole = piece.start == 0 and piece.end is None
-        self._known: set[int] = set() if self._whole else set(piece.repeats)
 
-    def has(self, row: int, image_id: str) -> bool:
-        """Whether this row repeats an id; to be asked of every row in order."""
-        if not self._whole:
-            return row in self._known
-        before = len(self._known)
-        self._known.add(hash(image_id))
-        return len(self._known) == before
+def _repeats(hashes: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Positions of the hashes that an earlier one equals, ascending."""
+    ordered = np.sort(hashes)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    rows = np.flatnonzero(np.isin(hashes, twice) & present)
+    _, first = np.unique(hashes[rows], return_index=True)
+    return np.delete(rows, first)

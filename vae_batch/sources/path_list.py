@@ -14,7 +14,7 @@ from typing import Any
 
 from vae_batch.errors import SourceError
 from vae_batch.sources.columns import check_id, image_column, is_text
-from vae_batch.sources.cuts import Borders, Cuts, Hashes, Repeats
+from vae_batch.sources.cuts import Borders, Cuts, Hashes
 from vae_batch.sources.files import is_lasting, open_file
 from vae_batch.sources.line import SAMPLE_ROWS, Line, Rows, text_of
 from vae_batch.sources.names import listing_kind
@@ -142,7 +142,7 @@ def index_listing(root: str, shard: Shard, options: SourceOptions) -> Cuts:
             borders.add(line.at, rows)
             hashes.add(text_of(line.values.get(columns.id)) or None)
             rows += 1
-    return borders.cuts(rows, hashes.repeats())
+    return borders.cuts(rows, hashes)
 
 
 def sample_listing(root: str, shard: Shard, options: SourceOptions) -> Iterator[Mapping[str, Any] | None]:
@@ -163,15 +163,15 @@ def read_listing(
         SourceError: the listing is gone, or cannot be read.
         OSError: the storage fails; the attempt can be made again.
     """
-    repeats = Repeats(piece)
+    repeats = frozenset(piece.repeats)
     with _open(root, piece.shard, options) as (listing, columns):
         for row, line in enumerate(listing.lines(piece.start, piece.end), piece.first_row):
             tally.seen += 1
             image_id = text_of(line.values.get(columns.id))
             try:
                 _check(line, image_id, columns)
-                if repeats.has(row, image_id or ""):
-                    raise RowError("DuplicateId", f"an earlier row of {piece.shard} has this id")
+                if row in repeats:
+                    raise RowError("DuplicateId", "an earlier row of the source has this id")
                 data = read_named(root, piece.shard, text_of(line.values.get(columns.path)) or "")
             except RowError as error:
                 name = image_id or f"{piece.shard}#{row}"

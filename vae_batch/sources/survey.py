@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vae_batch.errors import SourceError
+from vae_batch.sources.cuts import with_repeats
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.names import is_compressed
 from vae_batch.sources.shard import BrokenIndex, BrokenShardError, Index, Shard
@@ -84,7 +85,7 @@ def inventory(source: Source) -> Inventory:
     if found.broken and len(found.broken) == len(source.shards) and not source.files.seen:
         raise found.broken[0]
     _require_images(source, found)
-    return found
+    return Inventory(with_repeats(found.indexes), found.rows)
 
 
 def _require_images(source: Source, found: Inventory) -> None:

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vae_batch import storage
 from vae_batch.sources.archive import too_large
 from vae_batch.sources.columns import Picked, described, labels_of, pick, texts
-from vae_batch.sources.cuts import Borders, Cuts, Hashes, Repeats
+from vae_batch.sources.cuts import Borders, Cuts, Hashes
 from vae_batch.sources.handle import Handle
 from vae_batch.sources.paths import RowError, read_named
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions, Stretch
@@ -47,8 +45,8 @@ def index_table(root: str, shard: Shard, options: SourceOptions) -> Cuts | NoIma
                 f"{shard.path} has no column of images (bytes, or struct<bytes, path>); its columns are "
                 f"{described(table.schema)}"
             )
-        repeats = _repeats(table, handle, picked.id) if picked.id else np.zeros(0, np.int64)
-        return _borders(table, not storage.is_remote(root)).cuts(sum(table.group_rows), repeats)
+        ids = _hashes(table, handle, picked.id) if picked.id else None
+        return _borders(table, not storage.is_remote(root)).cuts(sum(table.group_rows), ids)
 
 
 def _borders(table: Table, here: bool) -> Borders:
@@ -62,12 +60,12 @@ def _borders(table: Table, here: bool) -> Borders:
     return borders
 
 
-def _repeats(table: Table, handle: Handle, name: str) -> npt.NDArray[np.int64]:
+def _hashes(table: Table, handle: Handle, name: str) -> Hashes:
     hashes = Hashes()
     for chunk in chunks(table, handle, 0, sum(table.group_rows), [name]):
         for image_id in [None] * chunk.num_rows if isinstance(chunk, Damage) else texts(chunk.column(0)):
             hashes.add(image_id or None)
-    return hashes.repeats()
+    return hashes
 
 
 def read_table(
@@ -114,7 +112,7 @@ class _Rows:
 
     def __init__(self, root: str, piece: Piece, picked: Picked) -> None:
         self._root, self._shard, self._picked = root, piece.shard, picked
-        self._repeats = Repeats(piece)
+        self._repeats = frozenset(piece.repeats)
 
     def damaged(self, first: int, damage: Damage) -> Iterator[Reject]:
         for row in range(first, first + damage.num_rows):
@@ -138,8 +136,8 @@ class _Rows:
             return
         if not image_id:
             raise RowError("NoId", f"the column {self._picked.id} is empty in this row")
-        if self._repeats.has(row, image_id):
-            raise RowError("DuplicateId", f"an earlier row of {self._shard} has this id")
+        if row in self._repeats:
+            raise RowError("DuplicateId", "an earlier row of the source has this id")
 
     def _data(self, data: bytes | None, path: str | None) -> bytes:
         if data is None and path:
