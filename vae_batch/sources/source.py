@@ -77,7 +77,8 @@ def open_source(location: str, options: SourceOptions = NO_OPTIONS) -> Source:
         root, files, shards = _look_remote(location) if storage.is_remote(location) else _look(location)
         shards = _settled(location, root, shards, options)
     except OSError as error:
-        raise SourceError(f"{location}: {error.strerror or error}: {os.fsdecode(error.filename or '')}") from error
+        where = os.fsdecode(error.filename) if error.filename else location
+        raise SourceError(f"{where} cannot be read: {error.strerror or error}") from error
     if not shards and not files.seen:
         raise SourceError(f"{location}: there are no files in this folder")
     check_shards(location, files, shards)
@@ -140,11 +141,13 @@ def _look_remote(location: str) -> tuple[str, Listing, list[Shard]]:
             raise SourceError(f"{location}: the pattern matches nothing")
         return root, listing_of([]), _shards(location, list(files))
     system, path = storage.filesystem(location)
-    info = system.get_file_info(path.rstrip("/"))
-    if info.is_file:
-        base, mark, query = location.partition("?")
-        folder, _, name = base.rpartition("/")
+    info = storage.retried(lambda: system.get_file_info(path.rstrip("/")))
+    base, mark, query = location.partition("?")
+    folder, _, name = base.rpartition("/")
+    if info.is_file and shard_format(name):
         return folder + mark + query, listing_of([]), _shards(location, [(name, info.size)])
-    if info.type.name == "NotFound":
-        raise SourceError(f"{location}: no such file or folder; a source is {_SUPPORTED}")
-    return location, *list_folder(location)
+    try:
+        return location, *list_folder(location)  # an object may have the name of a folder too
+    except FileNotFoundError:
+        what = f"no shard; a source is {_SUPPORTED}" if info.is_file else "no such file or folder"
+        raise SourceError(f"{location}: {what}") from None

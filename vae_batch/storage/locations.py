@@ -9,8 +9,10 @@ from urllib.parse import unquote
 from vae_batch.errors import StorageError
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_PASSWORD = re.compile(r"(?P<before>://)[^/@]*:[^/@]*[^/]*@")
-_SECRET = re.compile(r"(?P<before>[?&][^=&]*(?:secret|token|password|signature|access_key|credential|sig)[^=&]*=)[^&]+")
+_PASSWORD = re.compile(r"(?P<before>://)[^/@]*:(?!\d+(?:/|$))[^@]*@")
+_SECRET = re.compile(
+    r"(?P<before>[?&][^=&]*(?:secret|token|password|signature|access_key|credential|sig)[^=&]*=)[^&]+", re.IGNORECASE
+)
 
 
 def is_remote(location: str | Path) -> bool:
@@ -55,14 +57,18 @@ def name_of(location: str | Path) -> str:
     return base.rstrip("/").rpartition("/")[2]
 
 
+def masked(location: str) -> str:
+    """A location as it may be shown."""
+    if not is_remote(location):
+        return location
+    return _SECRET.sub(r"\g<before>***", _PASSWORD.sub(r"\g<before>***@", location))
+
+
 def _refuse_secrets(location: str) -> None:
     """What is told to a job is kept in its files and shown in its messages: no place for a secret."""
-    if not is_remote(location):
-        return
-    shown = _SECRET.sub(r"\g<before>***", _PASSWORD.sub(r"\g<before>***@", location))
-    if shown != location:
+    if masked(location) != location:
         raise StorageError(
-            f"{shown} carries a password or a key, which would be kept in job files and logs: leave it out, and give "
-            "it by the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, "
+            f"{masked(location)} carries a password or a key, which would be kept in job files and logs: leave it "
+            "out, and give it by the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, "
             "GOOGLE_APPLICATION_CREDENTIALS, …) or by the machine's role"
         )

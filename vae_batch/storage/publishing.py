@@ -90,7 +90,7 @@ def sweep(tmp: str | Path) -> None:
     for file in _workplace(tmp).glob("*~*~*~*.tmp"):
         _, host, pid, _ = file.name.rsplit("~", 3)
         if host == socket.gethostname() and not _alive(int(pid)):
-            shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
+            shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from vae_batch.errors import StorageError
+from vae_batch.storage.locations import masked
 from vae_batch.storage.transport import retried
 
 S3_ATTEMPTS = 8
@@ -28,7 +29,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     try:
         system, root = _system(scheme, bucket, mark + query)
     except OSError as error:
-        raise StorageError(f"{uri} cannot be reached: {error}") from error
+        raise StorageError(f"{masked(uri)} cannot be reached: {error}") from error
     return system, f"{root.rstrip('/')}{slash}{path}"
 
 
@@ -57,7 +58,7 @@ def _s3(uri: str, bucket: str, options: dict[str, str]) -> Any:
     unknown = ", ".join(options.keys() - set(_S3_OPTIONS))
     if unknown or not bucket:
         what = f"unknown {unknown} in its query, which may say {', '.join(_S3_OPTIONS)}" if unknown else "no bucket"
-        raise StorageError(f"{uri}: {what}; an S3 location is s3://bucket/path?region=...")
+        raise StorageError(f"{masked(uri)}: {what}; an S3 location is s3://bucket/path?region=...")
     anonymous = options.pop("anonymous", "false").lower() in ("1", "true", "yes")
     if not {"region", "endpoint_override"} & options.keys() and not os.environ.get("AWS_ENDPOINT_URL"):
         options["region"] = retried(lambda: fs.resolve_s3_region(bucket))
@@ -79,5 +80,7 @@ def _fsspec(uri: str, reason: Exception) -> tuple[Any, str]:
 
         system, path = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:
-        raise StorageError(f"{uri}: {reason}; fsspec says: {error}. Install what that names, or mount it") from error
+        raise StorageError(
+            f"{masked(uri)}: {reason}; fsspec says: {error}. Install what that names, or mount it"
+        ) from error
     return fs.PyFileSystem(fs.FSSpecHandler(system)), path

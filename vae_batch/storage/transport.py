@@ -24,17 +24,17 @@ _LASTING = frozenset(
         errno.EPERM,
         errno.ENAMETOOLONG,
         errno.ENXIO,
+        errno.EINVAL,
     ]
 )
-_SAID = re.compile(r"AWS Error (?:ACCESS_DENIED|NO_SUCH_BUCKET|NO_SUCH_KEY|RESOURCE_NOT_FOUND)\b|HTTP status 40[34]\b")
-"""What Arrow's S3 gives as text alone."""
+_REFUSED = re.compile(r"AWS Error (?:ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)\b|HTTP status 403\b")
+_MISSING = re.compile(r"AWS Error (?:NO_SUCH_BUCKET|NO_SUCH_KEY|RESOURCE_NOT_FOUND)\b")
+_REQUEST_ID = re.compile(r" \(Request ID: [^)]*\)")
 
 
 def is_lasting(error: OSError) -> bool:
     """Whether an error says something of the file (gone, forbidden) and not of the way there (EIO, ESTALE, a 503)."""
-    if error.errno in _LASTING or isinstance(error, FileNotFoundError | PermissionError):
-        return True
-    return _SAID.search(str(error)) is not None
+    return error.errno in _LASTING or isinstance(error, FileNotFoundError)
 
 
 def retried(operation: Callable[[], T]) -> T:
@@ -56,7 +56,23 @@ def retried(operation: Callable[[], T]) -> T:
 def _attempt(operation: Callable[[], T]) -> T:
     try:
         return operation()
-    except OSError:
-        raise
-    except Exception as error:  # fsspec's file systems raise errors of their own libraries
-        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+    except Exception as error:
+        raise _translated(error) from error
+
+
+def _translated(error: Exception) -> OSError:
+    """An error of any file system as Python's own file systems would raise it; the same words for the same error."""
+    text = _REQUEST_ID.sub("", str(error))
+    if _REFUSED.search(text):
+        return PermissionError(
+            errno.EACCES,
+            f"{text} The storage refuses: give credentials that may do this, by the environment (AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) or the machine's role; for a public bucket ?anonymous=true",
+        )
+    if _MISSING.search(text):
+        return FileNotFoundError(errno.ENOENT, text)
+    if isinstance(error, OSError):
+        return OSError(error.errno or errno.EIO, _REQUEST_ID.sub("", error.strerror or text))
+    if isinstance(error, ValueError):  # Arrow: a name that this file system cannot have
+        return OSError(errno.EINVAL, text)
+    return OSError(errno.EIO, f"{type(error).__name__}: {text}")  # fsspec's raise errors of their own libraries

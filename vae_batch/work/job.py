@@ -268,4 +268,5 @@ def _fingerprint_fields(
 
 def _absolute_model(reference: str) -> str:
     """A folder is named absolutely, for replicas whose working directory is another."""
+    reference = storage.local(reference)
     return str(Path(reference).absolute()) if Path(reference).is_dir() else reference
