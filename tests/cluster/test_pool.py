@@ -36,8 +36,8 @@ class Fake:
             raise ModelError(self.start)
         return ReplicaInfo("here", os.getpid(), "cpu", "{}")
 
-    def progress(self) -> tuple[int, int, int]:
-        return (-1, 0, 0)
+    def progress(self) -> tuple[int, int, int, float]:
+        return (-1, 0, 0, 0.0)
 
     def process(self, unit: Unit) -> int:
         for attempt in range(100):

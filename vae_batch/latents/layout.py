@@ -42,6 +42,11 @@ class Layout:
         return self.state / "rejects"
 
     @property
+    def quarantine(self) -> Path:
+        """Images that kill or hang the process that decodes them: a file for each unit that has any."""
+        return self.state / "quarantine"
+
+    @property
     def progress(self) -> Path:
         """What `status` reads while the job runs."""
         return self.state / "progress.json"
@@ -63,6 +68,10 @@ class Layout:
     def rejects_file(self, unit: int, digest: str) -> Path:
         """The rejects of a unit, named by their content."""
         return self.rejects / f"{unit:06d}-{digest[:16]}.arrow"
+
+    def quarantine_file(self, unit: int) -> Path:
+        """What quarantine found in a unit."""
+        return self.quarantine / f"{unit:06d}.json"
 
     def make(self) -> None:
         """Make the folders."""
