@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -143,8 +144,12 @@ class Killer:
 
     @staticmethod
     def _replicas() -> dict[int, psutil.Process]:
-        found = psutil.process_iter(["cmdline"])
-        return {p.pid: p for p in found if "ray::Replica" in " ".join(p.info["cmdline"] or [])}
+        found = {}
+        for process in psutil.Process().children(recursive=True):  # of this process's Ray, and nobody else's
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "ray::Replica" in " ".join(process.cmdline()):
+                    found[process.pid] = process
+        return found
 
     def say(self, line: str) -> None:
         self.lines.append(line)

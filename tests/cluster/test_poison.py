@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -107,24 +109,28 @@ class Killer(Lines):
     def __init__(self, kills: int) -> None:
         super().__init__()
         self.kills, self.random = kills, random.Random(0)
-        self.killed: list[str] = []
+        self.killed: list[int] = []
         self._next = 0.0
-        self._others = {p.pid for p in self._victims()}
+        self._others = set(self._victims())
 
     @staticmethod
-    def _victims() -> list[psutil.Process]:
-        names = ("ray::Replica", "vae_batch.work.cell")
-        return [
-            p for p in psutil.process_iter(["cmdline"]) if any(n in " ".join(p.info["cmdline"] or []) for n in names)
-        ]
+    def _victims(names: Sequence[str] = ("ray::Replica", "vae_batch.work.cell")) -> dict[int, psutil.Process]:
+        """Processes of this one's Ray, by what they were started as."""
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(name in " ".join(process.cmdline()) for name in names):
+                    found[process.pid] = process
+        return found
 
     def progress(self, state: Progress) -> None:
-        mine = [p for p in self._victims() if p.pid not in self._others]
-        if mine and state.alive and len(self.killed) < self.kills and time.monotonic() > self._next:
-            victim = self.random.choice(mine)
-            self.killed.append(" ".join(victim.info["cmdline"]))
-            victim.kill()
-            self._next = time.monotonic() + self.random.uniform(0.3, 1.5)
+        if state.alive and len(self.killed) < self.kills and time.monotonic() > self._next:
+            mine = [p for pid, p in self._victims().items() if pid not in {*self._others, *self.killed}]
+            if mine:
+                victim = self.random.choice(mine)
+                victim.kill()
+                self.killed.append(victim.pid)
+                self._next = time.monotonic() + self.random.uniform(0.3, 1.5)
 
 
 def test_kills_from_outside_make_nobody_a_reject(
@@ -134,6 +140,32 @@ def test_kills_from_outside_make_nobody_a_reject(
     vae_batch.encode(spec(source, model, tmp_path / "out", **OPTIONS), killer)
     assert len(killer.killed) == 6
     assert snapshot(tmp_path / "out") == snapshot(found[0])
+
+
+class Nemesis(Killer):
+    """Kills a replica each time that it has been at work for a moment."""
+
+    def progress(self, state: Progress) -> None:
+        if not state.alive:
+            self._next = time.monotonic() + 0.8
+        elif time.monotonic() > self._next:
+            super().progress(state)
+
+    @staticmethod
+    def _victims(names: Sequence[str] = ("ray::Replica",)) -> dict[int, psutil.Process]:
+        return Killer._victims(names)
+
+
+def test_a_healthy_unit_killed_from_outside_again_and_again(ray_session: None, model: Path, tmp_path: Path) -> None:
+    """Twice while it is encoded, and three times while it is in quarantine."""
+    write_images(tmp_path / "source", dict.fromkeys(range(IMAGES), "slow:0.05"))
+    killer = Nemesis(kills=5)
+    wanted = spec(tmp_path / "source", model, tmp_path / "out", unit_size=IMAGES, replicas=1)
+    summary = vae_batch.encode(wanted, killer)
+    assert len(killer.killed) == killer.count("died; another takes its place and redoes unit 0.") == 5
+    assert (summary.rows, summary.rejects) == (IMAGES, 0)
+    assert killer.count("Unit 0 leaves quarantine: none of its images does any harm.") == 1
+    assert not Layout(tmp_path / "out").quarantine.exists()
 
 
 def test_a_driver_killed_in_the_midst_of_quarantine(

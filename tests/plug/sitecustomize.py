@@ -30,7 +30,9 @@ def misbehave(word: str, argument: str) -> None:
     if word == "kill":  # as the kernel does it when memory is used up
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "memory":
-        raise MemoryError
+        from vae_batch.images.errors import ImageError
+
+        raise ImageError("decode", "MemoryError", "as decode() has it")
     if word == "hang":
         time.sleep(1e6)
     if word == "grip":  # the interpreter's lock with it

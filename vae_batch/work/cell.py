@@ -10,18 +10,18 @@ the cost of some milliseconds. Lines on stdout, before and behind each image, te
     memory              the image in hand wants more memory than `MEMORY_BYTES`
     failed OSError: ... the source could not be read
     done
-    over -6             the fork has ended, by signal 6
+    over -6             the fork has ended, by signal 6; by SIGALRM where an image hung
 """
 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import hashlib
 import json
 import os
 import pickle
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,9 +36,6 @@ from vae_batch.work.job import EncodeJob
 
 MEMORY_BYTES = 8 << 30
 """More than any image takes that is small enough to be decoded (`images.decode.MAX_PIXELS`)."""
-
-ORPHAN_SECONDS = 60.0
-"""So long behind the time for an image, one that hangs ends by itself: whoever should have ended it is dead too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class _OneByOne(Feed):
     def __init__(self, order: Order) -> None:
         job = order.job
         super().__init__(job.reading, order.unit, job.transform, 1, None, 1, Clock(), False, order.poison)
-        self._order, self._nowhere = order, os.open(os.devnull, os.O_WRONLY)
+        self._order = order
 
     def run(self, tell: Callable[[str], object]) -> None:
         size, wanted = self._transform.size, self._order.images
@@ -77,10 +74,9 @@ class _OneByOne(Feed):
 
     def _starves(self, batch: Batch, record: ImageRecord) -> bool:
         """Decode one image, if it can be done; say whether memory was the reason that it could not."""
-        limit = self._order.hang_seconds + ORPHAN_SECONDS
-        faulthandler.dump_traceback_later(limit, exit=True, file=self._nowhere)
+        signal.setitimer(signal.ITIMER_REAL, self._order.hang_seconds)  # the kernel keeps this clock, whoever hangs
         self._decode_one(batch, 0, record)
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         starved = any(reject.error == "MemoryError" for reject in batch.rejects)
         batch.rejects.clear()
         return starved

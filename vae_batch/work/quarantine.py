@@ -9,11 +9,8 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO
 
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.quarantine import HANG, Poison, read_poison, write_poison
@@ -25,7 +22,7 @@ ALONE = 3
 """An image is poison when it kills or hangs a process of its own this often."""
 
 MAX_STARTS = 5
-"""Processes in a row that may die without an image in hand, and without getting any further."""
+"""Processes in a row that may die without an image in hand."""
 
 KILLED = "killed from outside"
 
@@ -172,14 +169,11 @@ class _Cell:
         with contextlib.suppress(BrokenPipeError):  # it was killed; the next line says so
             pickle.dump(order, process.stdin)
             process.stdin.flush()
-        try:
-            for line in _lines(process.stdout, lambda: order.hang_seconds if trial.in_hand else None):
-                trial.take(line)
-                if line.startswith("over"):
-                    return trial
-            trial.how = KILLED
-        except TimeoutError:
-            trial.how = HANG
+        for line in process.stdout:
+            trial.take(line.decode().rstrip("\n"))
+            if line.startswith(b"over"):
+                return trial
+        trial.how = KILLED
         self.close()
         return trial
 
@@ -188,7 +182,7 @@ class _Cell:
         if self._process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            with self._process:  # closes its pipes, and waits
+            with contextlib.suppress(BrokenPipeError), self._process:  # closes its pipes, and waits
                 self._process = None
 
 
@@ -200,18 +194,7 @@ def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
 
 
-def _lines(pipe: IO[bytes], limit: Callable[[], float | None]) -> Iterator[str]:
-    """Lines as they come; TimeoutError where none comes for so many seconds."""
-    rest = b""
-    while True:
-        if not wait([pipe.fileno()], limit()):
-            raise TimeoutError
-        data = os.read(pipe.fileno(), 1 << 16)
-        if not data:
-            return
-        *lines, rest = (rest + data).split(b"\n")
-        yield from (line.decode() for line in lines)
-
-
 def _describe(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    return HANG if -code == signal.SIGALRM else signal.Signals(-code).name
