@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 import vae_batch
 from tests.conftest import FACES, image_bytes, snapshot, spec
-from vae_batch.cluster import pool
+from vae_batch.cluster import quarantine
 from vae_batch.cluster.report import Progress
 from vae_batch.errors import UnitError
 
@@ -143,8 +144,12 @@ class Killer:
 
     @staticmethod
     def _replicas() -> dict[int, psutil.Process]:
-        found = psutil.process_iter(["cmdline"])
-        return {p.pid: p for p in found if "ray::Replica" in " ".join(p.info["cmdline"] or [])}
+        found = {}
+        for process in psutil.Process().children(recursive=True):  # of this process's Ray, and nobody else's
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "ray::Replica" in " ".join(process.cmdline()):
+                    found[process.pid] = process
+        return found
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -173,7 +178,7 @@ def test_killed_replicas_are_replaced_and_their_units_redone(
 def test_a_unit_that_keeps_killing_its_replica_fails_the_job(
     ray_session: None, faces: Path, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "MAX_DEATHS", 2)
+    monkeypatch.setattr(quarantine, "MAX_DEATHS", 2)
     gate = tmp_path / "open"
     wanted = spec(faces, f"{slow}?seconds=0&crash={gate}", tmp_path / "out", replicas=1)
     with pytest.raises(UnitError, match="unit 0 was in hand each of the 2 times its replica died"):

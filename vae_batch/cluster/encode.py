@@ -10,6 +10,7 @@ from typing import Any
 from vae_batch import storage
 from vae_batch.cluster import connect as connecting
 from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
 from vae_batch.cluster.report import Progress, Report, Silent, duration
 from vae_batch.cluster.resources import choose
@@ -127,6 +128,7 @@ class _Run:
             on_tick=self._tick,
             on_ready=self._ready,
             on_loss=self.report.say,
+            quarantine=Quarantine(spec.hang_seconds, self.report.say),
         )
         self._begun = time.monotonic()
         try:

@@ -85,7 +85,8 @@ def inventory(source: Source) -> Inventory:
     if found.broken and len(found.broken) == len(source.shards) and not source.files.seen:
         raise found.broken[0]
     _require_images(source, found)
-    return Inventory(with_repeats(found.indexes), found.rows)
+    found.indexes[:] = with_repeats(found.indexes)
+    return found
 
 
 def _require_images(source: Source, found: Inventory) -> None:

@@ -15,8 +15,9 @@ from vae_batch.errors import UnitError
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
 from vae_batch.latents.part import PartWriter, write_rejects
+from vae_batch.latents.quarantine import read_poison
 from vae_batch.types import Receipt, Reject, Unit
-from vae_batch.work.feed import Batch, Clock, Feed, reject
+from vae_batch.work.feed import Batch, Clock, Feed, Watch, reject
 from vae_batch.work.forward import Forward, Latents
 from vae_batch.work.job import EncodeJob
 from vae_batch.work.rows import RowMaker
@@ -36,6 +37,7 @@ class UnitEncoder:
         self.forward = Forward(job, device)
         self.progress = (-1, 0, 0)
         """The unit in hand, its images done, its rejects so far: read by another thread."""
+        self.watch = Watch()
         alone = device == "cpu" and threads == 1
         self._pool = None if alone else ThreadPoolExecutor(threads, thread_name_prefix="decode")
         pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
@@ -104,6 +106,8 @@ class _Attempt:
             encoder.threads,
             self.clock,
             encoder.job.schema.sha256,
+            read_poison(Layout(encoder.job.out), unit.number),
+            encoder.watch,
         )
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vae_batch.images import ImageError, Transform, load_image
+from vae_batch.latents.quarantine import Poison
 from vae_batch.sources import Reading
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
 
@@ -46,6 +47,25 @@ class Clock:
         finally:
             with self._lock:
                 self.seconds[stage] += clock() - start
+
+
+class Watch:
+    """Since when each thread has been decoding the image that it has in hand."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def begin(self) -> None:
+        """Start on the next image; in the decoding thread."""
+        self._since[threading.get_ident()] = time.monotonic()
+
+    def end(self) -> None:
+        """No image is in hand any more."""
+        self._since.pop(threading.get_ident(), None)
+
+    def seconds(self) -> float:
+        """For how long the slowest image has been in hand; from any thread."""
+        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 
 @dataclass(slots=True)
@@ -106,12 +126,15 @@ class Feed:
         threads: int,
         clock: Clock,
         sha256: bool,
+        poison: Sequence[Poison] = (),
+        watch: Watch | None = None,
     ) -> None:
         self.tally = Tally()
         self.rejects: list[Reject] = []
         """What the reader could not read."""
         self._reading, self._unit, self._transform = reading, unit, transform
         self._batch_size, self._pool, self._clock, self._sha256 = batch_size, pool, clock, sha256
+        self._poison, self._watch = {(p.shard, p.row): p for p in poison}, watch or Watch()
         self._encoded = threading.Semaphore(2 * threads + 2)
         self._left = threading.Event()
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
@@ -177,13 +200,16 @@ class Feed:
         try:
             with self._clock("decode", time.thread_time):
                 for slot, record in chunk.items:
+                    self._watch.begin()
                     self._decode_one(chunk.batch, slot, record)
             chunk.items.clear()
         finally:
+            self._watch.end()
             self._encoded.release()
 
     def _decode_one(self, batch: Batch, slot: int, record: ImageRecord) -> None:
         try:
+            self._refuse_poison(record)
             batch.sizes[slot] = load_image(record.data, self._transform, batch.pixels[slot], record.labels)
             if self._sha256:
                 batch.sha256[slot] = hashlib.sha256(record.data).hexdigest()
@@ -191,6 +217,11 @@ class Feed:
             batch.pixels[slot] = 0
             digest = hashlib.sha256(record.data).hexdigest()
             batch.rejects.append(reject(record, error.stage, error.error, error.message, digest))
+
+    def _refuse_poison(self, record: ImageRecord) -> None:
+        poison = self._poison.get((record.shard, record.row))
+        if poison and poison.sha256 == hashlib.sha256(record.data).hexdigest():
+            raise ImageError("decode", poison.error, poison.message)
 
 
 def reject(record: ImageRecord, stage: Any, error: str, message: str, sha256: str | None) -> Reject:
