@@ -190,3 +190,30 @@ def test_a_lost_node_is_not_held_against_its_unit(monkeypatch: pytest.MonkeyPatc
         deaths.died(0, "The actor died because its node has died. Node Id: 1f")
     assert not deaths.suspects(0)
     deaths.died(0, "The actor is dead because its worker process has died.")
+
+
+def test_losing_every_replica_late_is_no_lack_of_room(diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit counts from the moment that nobody had a place, not from the start of the run."""
+    monkeypatch.setattr(pool, "PLACEMENT_SECONDS", 8.0)
+    made, results = make(diary, {3: ("die", 1)}, size=1)
+    monkeypatch.setattr(made, "_unplaced_since", time.monotonic() - 100)
+    made._unplaced_since = None
+    slow = made._took
+
+    def later(worker: Any, what: str, value: Any) -> None:
+        if what == "setup" and not results:
+            time.sleep(8.5)
+        slow(worker, what, value)
+
+    monkeypatch.setattr(made, "_took", later)
+    made.run(range(6))
+    assert sorted(results) == list(range(6))
+
+
+def test_a_replica_that_fails_again_and_again_is_replaced(diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "REST_SECONDS", 0.1)
+    lines: list[str] = []
+    made, results = make(diary, {0: ("raise", 2), 1: ("raise", 2)}, size=1, on_loss=lines.append)
+    made.run(range(8))
+    assert sorted(results) == list(range(8))
+    assert any("failed 2 times in a row and was ended; another takes its place" in line for line in lines)

@@ -316,3 +316,31 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 def test_formats_that_run_programs_or_decode_nothing_are_off() -> None:
     assert not set(FORMATS) & {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"}
     assert {"JPEG", "PNG", "GIF", "PPM", "WEBP", "TIFF", "BMP"} <= set(FORMATS)
+
+
+@pytest.mark.parametrize(("mode", "refused"), [("RGB", True), ("L", True), ("CMYK", True)])
+def test_a_progressive_jpeg_of_endless_scans_is_refused_at_once(mode: str, refused: bool) -> None:
+    data = encoded(picture(64, 64).convert(mode), progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    assert decode(data[:-2] + last * 20 + data[-2:]).shape == (64, 64, 3)
+    with pytest.raises(ImageError, match="a progressive JPEG of more than 100 scans"):
+        decode(data[:-2] + last * 10_000 + data[-2:])
+
+
+def test_bytes_behind_a_jpeg_are_no_scans() -> None:
+    data = encoded(picture(64, 64), progressive=True) + b"\xff\xda" * 10_000
+    assert decode(data).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F", "RGBA"])
+def test_memory_stays_near_that_of_the_picture(mode: str) -> None:
+    size = (4000, 3000)
+    plain = Image.new(mode, size, 1) if mode != "RGBA" else Image.new(mode, size, (1, 2, 3, 4))
+    data = encoded(plain, "TIFF" if mode == "F" else "PNG")
+    code = (
+        "import resource, sys; from vae_batch.images import decode; data = sys.stdin.buffer.read();"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; decode(data);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    grown = int(subprocess.run([sys.executable, "-c", code], input=data, stdout=subprocess.PIPE, check=True).stdout)
+    assert grown * 1024 < 15 * size[0] * size[1]

@@ -17,13 +17,19 @@ from vae_batch.errors import ClusterError, NoResourcesError, UnitError, VaeBatch
 from vae_batch.types import Unit
 
 PLACEMENT_SECONDS = 60.0
-"""So long may it take until the first replica has a place on the cluster."""
+"""So long may it take until some replica has a place on the cluster, at the start and whenever all were lost."""
 
 MAX_FAILURES = 3
 """A unit that raised this often fails the job."""
 
 MAX_IDLE_DEATHS = 5
-"""Replicas that may die in a row before any of them is ready."""
+"""Replicas that may die in a row while starting; if others work, a place is given up then, else the job fails."""
+
+REST_SECONDS = 2.0
+"""A replica whose unit raised rests so long: what failed may be away for a moment."""
+
+MAX_FAILURES_IN_A_ROW = 2
+"""A replica that fails so often without a success between is replaced: it may be the one that is sick."""
 
 TICK_SECONDS = 0.5
 
@@ -45,6 +51,9 @@ class _Worker:
     """Since when a progress call is under way."""
     examining: bool = False
     """Whether its unit is in quarantine there."""
+    failures: int = 0
+    """Since its last success."""
+    rests_until: float = 0.0
 
 
 class Pool:
@@ -82,7 +91,8 @@ class Pool:
         self._todo: deque[int] = deque()
         self._failures: Counter[int] = Counter()
         self._idle_deaths = 0
-        self._started = self._last_tick = 0.0
+        self._last_tick = 0.0
+        self._unplaced_since: float | None = None
 
     @property
     def alive(self) -> int:
@@ -102,7 +112,6 @@ class Pool:
             UnitError, ClusterError: a unit or the replicas failed for good.
         """
         self._todo = deque(units)
-        self._started = time.monotonic()
         try:
             while self._todo or any(w.units for w in self._workers):
                 self._hire()
@@ -120,7 +129,11 @@ class Pool:
             self._workers.append(worker)
             self._watch(worker, "place", worker.handle.place.remote())
             self._watch(worker, "setup", worker.handle.setup.remote())
-        if not any(w.placed for w in self._workers) and time.monotonic() - self._started > PLACEMENT_SECONDS:
+        if any(w.placed for w in self._workers):
+            self._unplaced_since = None
+            return
+        self._unplaced_since = self._unplaced_since or time.monotonic()
+        if time.monotonic() - self._unplaced_since > PLACEMENT_SECONDS:
             raise NoResourcesError(
                 f"no replica found a place on the cluster in {PLACEMENT_SECONDS:.0f} s: its CPUs or GPUs are taken "
                 "by other work (see `ray status`); ask for less with --cpus-per-replica or --gpus-per-replica"
@@ -133,7 +146,8 @@ class Pool:
                 spare = depth == 1 or (len(self._todo) > len(self._workers) and not worker.examining)
                 if not self._todo or (depth == 2 and self._quarantine.suspects(self._todo[0])):
                     return
-                if spare and worker.info and len(worker.units) < depth:
+                rests = worker.rests_until > time.monotonic()
+                if spare and worker.info and not rests and len(worker.units) < depth:
                     self._give(worker, self._todo.popleft())
 
     def _give(self, worker: _Worker, number: int) -> None:
@@ -149,6 +163,9 @@ class Pool:
         self._refs[ref] = (worker, what)
 
     def _settle_some(self) -> None:
+        if not self._refs:  # all rest
+            time.sleep(TICK_SECONDS / 5)
+            return
         done, _ = ray.wait(list(self._refs), num_returns=1, timeout=TICK_SECONDS)
         if done:
             done, _ = ray.wait(list(self._refs), num_returns=len(self._refs), timeout=0)
@@ -180,6 +197,7 @@ class Pool:
             self._quarantine.examined(unit, value)
             self._todo.appendleft(unit)
         else:
+            worker.failures = 0
             self._on_result(worker.units.popleft(), value)
 
     def _failed(self, worker: _Worker, what: str, error: RayTaskError) -> None:
@@ -197,6 +215,9 @@ class Pool:
                 "published stays; when the cause is mended, run the same command to go on (-v shows the traceback)"
             ) from error
         self._todo.append(unit)
+        worker.failures, worker.rests_until = worker.failures + 1, time.monotonic() + REST_SECONDS
+        if worker.failures >= MAX_FAILURES_IN_A_ROW:
+            self._remove(worker, _obituary(worker, f"failed {worker.failures} times in a row and was ended"))
 
     def _lost(self, worker: _Worker, error: RayError) -> None:
         """A process or node died."""
@@ -204,9 +225,17 @@ class Pool:
         if worker.units:
             self._quarantine.died(worker.units[0], str(error))
         elif worker.info is None:
-            self._idle_deaths += 1
-            if self._idle_deaths >= MAX_IDLE_DEATHS:
-                raise ClusterError(f"{MAX_IDLE_DEATHS} replicas in a row died while starting. Ray says: {error}")
+            self._died_idle(error)
+
+    def _died_idle(self, error: RayError) -> None:
+        self._idle_deaths += 1
+        if self._idle_deaths < MAX_IDLE_DEATHS:
+            return
+        what = f"{MAX_IDLE_DEATHS} replicas in a row died while starting"
+        if not self.alive:
+            raise ClusterError(f"{what}. Ray says: {error}")
+        self._idle_deaths, self.size = 0, self.size - 1
+        self._on_loss(f"{what}: that place is given up, {self.size} are left. Ray says: {error}")
 
     def _remove(self, worker: _Worker, line: str) -> None:
         """Its units go back to the front, another replica takes its place."""

@@ -9,7 +9,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from vae_batch.images.errors import ImageError
-from vae_batch.images.jpeg import inspect, orientation_of
+from vae_batch.images.jpeg import check_scans, inspect, orientation_of
 from vae_batch.images.modes import U8, to_rgb
 from vae_batch.images.quiet import silence
 
@@ -64,6 +64,8 @@ def _fast(data: bytes) -> U8 | None:
     if info is None:
         return None
     _check_pixels(info.width, info.height)
+    if info.progressive:
+        check_scans(data)
     try:
         pixels: U8 = simplejpeg.decode_jpeg(data, "RGB")
     except Exception:  # the fast decoder is the stricter one
@@ -74,6 +76,7 @@ def _fast(data: bytes) -> U8 | None:
 
 
 def _with_pillow(data: bytes) -> U8:
+    check_scans(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_pixels(*image.size)
         image.load()

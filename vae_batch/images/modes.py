@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -9,6 +11,9 @@ from PIL import Image
 U8 = npt.NDArray[np.uint8]
 
 _BITS_PER_SAMPLE = 258
+
+STRIP_PIXELS = 1 << 20
+"""Worked on at a time where that takes copies in wider types: memory stays near that of the result."""
 
 BACKGROUND = (255, 255, 255, 255)
 """What shows through a transparent image: white, as a page would."""
@@ -32,15 +37,20 @@ def to_rgb(image: Image.Image) -> U8:
             grey[np.asarray(image) == clear] = BACKGROUND[0]
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.has_transparency_data:
-        image = _opaque(image)
+        return _opaque(image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _opaque(image: Image.Image) -> U8:
+    """Lay an image over the page, some rows at a time: the copies that this takes may be large."""
     if image.mode in ("La", "RGBa"):  # alpha multiplied in
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
-    page = Image.new("RGBA", image.size, BACKGROUND)
-    return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in _strips(image.height, image.width):
+        strip = image.crop((0, rows.start, image.width, rows.stop)).convert("RGBA")
+        page = Image.new("RGBA", strip.size, BACKGROUND)
+        out[rows] = np.asarray(Image.alpha_composite(page, strip))[..., :3]
+    return out
 
 
 def _white(image: Image.Image) -> float:
@@ -50,15 +60,32 @@ def _white(image: Image.Image) -> float:
 
 
 def _scale(values: npt.NDArray[np.generic], mode: str, white: float) -> U8:
-    """Grey values of any range to 0..255."""
-    grey = values.astype(np.float64)
-    finite = np.isfinite(grey)
-    if not finite.all():
-        grey[~finite] = grey[finite].min() if finite.any() else 0.0
-    low, high = float(grey.min()), float(grey.max())
+    """Grey values of any range to 0..255, some rows at a time."""
+    low, high = _range(values)
+    floor = low
     if mode != "F" and low >= 0 and high <= white:
         low, high = 0.0, white
     elif mode == "F" and low >= 0 and high <= 255:
         low, high = 0.0, 1.0 if high <= 1 else 255.0
-    scaled = (grey - low) * (255.0 / (high - low)) if high > low else np.zeros_like(grey)
-    return np.rint(scaled).astype(np.uint8)
+    out = np.zeros(values.shape, np.uint8)
+    for rows in _strips(*values.shape) if high > low else ():
+        grey = values[rows].astype(np.float64)
+        grey[~np.isfinite(grey)] = floor
+        out[rows] = np.rint((grey - low) * (255.0 / (high - low)))
+    return out
+
+
+def _range(values: npt.NDArray[np.generic]) -> tuple[float, float]:
+    """The least and the greatest finite value; zeros where there is none."""
+    low, high = np.inf, -np.inf
+    for rows in _strips(*values.shape):
+        grey = values[rows].astype(np.float64)
+        finite = grey[np.isfinite(grey)]
+        if len(finite):
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    step = max(1, STRIP_PIXELS // max(1, width))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
