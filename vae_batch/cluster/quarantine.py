@@ -34,6 +34,7 @@ class Quarantine:
         self.hang_seconds, self._say = hang_seconds, say
         self._deaths: Counter[int] = Counter()
         self._suspects: set[int] = set()
+        self._cleared: set[int] = set()
 
     def suspects(self, unit: int) -> bool:
         """Whether a unit is to be examined before it runs again."""
@@ -60,6 +61,7 @@ class Quarantine:
         """Take what was found; the unit is no suspect any more."""
         self._suspects.discard(unit)
         if not found:
+            self._cleared.add(unit)
             self._say(f"Unit {unit} leaves quarantine: none of its images does any harm. It is done again.")
             return
         del self._deaths[unit]
@@ -70,10 +72,10 @@ class Quarantine:
     def _count(self, unit: int, reason: str) -> None:
         self._deaths[unit] += 1
         if self._deaths[unit] >= MAX_DEATHS:
-            examined = "" if self.hang_seconds is None else " None of its images does any harm when decoded alone."
+            examined = " None of its images does any harm when decoded alone." if unit in self._cleared else ""
             raise UnitError(
                 f"unit {unit} was in hand each of the {MAX_DEATHS} times its replica died; what was published stays."
-                f"{examined} Of the last, Ray says: {reason}"
+                f"{examined} The last time: {reason}"
             )
 
     def _suspect(self, unit: int, why: str) -> None:
