@@ -18,12 +18,16 @@ from tests.s3 import CREDENTIALS
 
 FACES, SHARD = 240, 40
 
+PLUG = Path(__file__).parent / "plug"
+"""Folder of the `sitecustomize` with decoders that crash or hang."""
+
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """A private cluster with two CPUs; `encode` finds it and leaves it open."""
+    """A private cluster with two CPUs, whose decoders crash when an image says so; `encode` leaves it open."""
     import ray
 
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUG), os.environ.get("PYTHONPATH")]))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.update(CREDENTIALS)  # replicas have the environment of their cluster
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -29,7 +29,8 @@ def command(out: str, as_json: bool) -> None:
         return
     of = f" of {now.images:,}" if now.images is not None else ""
     click.echo(f"{now.state}: {now.units_done:,} of {now.units:,} units, {now.seen:,}{of} files seen")
-    click.echo(f"{now.rows:,} rows, {now.rejects:,} rejects, {now.skipped:,} skipped, {size(now.bytes)}")
+    excluded = f", {now.excluded:,} excluded" if now.excluded else ""
+    click.echo(f"{now.rows:,} rows, {now.rejects:,} rejects, {now.skipped:,} skipped{excluded}, {size(now.bytes)}")
     if now.images_per_second:
         left = f", about {now.seconds_left:,.0f} s left" if now.seconds_left is not None else ""
         at = f" on {now.replicas} replicas" if now.replicas else ""

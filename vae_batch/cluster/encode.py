@@ -10,6 +10,7 @@ from typing import Any
 from vae_batch import storage
 from vae_batch.cluster import connect as connecting
 from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
 from vae_batch.cluster.report import Progress, Report, Silent, duration
 from vae_batch.cluster.resources import choose
@@ -59,7 +60,7 @@ def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
     spec, layout = prepared.spec, prepared.layout
     for remark in prepared.remarks:
         report.say(remark)
-    file, job = open_job(prepared)
+    file, job = open_job(prepared, report.say)
     plan = Plan(layout.plan)
     wanted = spec.unit_range(len(plan))
     if not wanted:
@@ -87,7 +88,8 @@ def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
         remove_strays(layout, units)
         storage.sweep(layout.tmp)
         summary.save(layout)
-    report.say(_ending(summary))
+    join = job.reading.join
+    report.say("\n".join([*(join.remarks(summary.notes, summary.complete) if join else ()), _ending(summary)]))
     return _judge(summary, spec)
 
 
@@ -126,6 +128,7 @@ class _Run:
             on_tick=self._tick,
             on_ready=self._ready,
             on_loss=self.report.say,
+            quarantine=Quarantine(spec.hang_seconds, self.report.say),
         )
         self._begun = time.monotonic()
         try:
@@ -247,7 +250,8 @@ def _hiring(size: int, resources: Resources, job: EncodeJob) -> str:
 
 def _totals(summary: Summary) -> str:
     skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
-    return f"{summary.rows:,} rows, {summary.rejects:,} rejects{skipped} in {summary.units:,} parts"
+    excluded = f", {summary.excluded:,} excluded" if summary.excluded else ""
+    return f"{summary.rows:,} rows, {summary.rejects:,} rejects{skipped}{excluded} in {summary.units:,} parts"
 
 
 def _ending(summary: Summary) -> str:

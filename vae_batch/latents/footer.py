@@ -28,12 +28,14 @@ class Footer:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     ids_sha256: str
     values_sha256: str
     rejects_file: str
     moments: str
     notes: dict[str, dict[str, int]]
-    """Labels that did not fit (`nulls`), unforeseen keys, sidecars without labels, by name."""
+    """Labels that did not fit (`nulls`), unforeseen keys, sidecars without labels, images without a row in a label file
+    (`unmatched`), and why images were left out (`excluded`), by name."""
     fp32_rows: list[int]
     """Rows of the part that were made in fp32 because reduced precision gave no finite value."""
 
@@ -58,6 +60,7 @@ def read_footer(path: str | Path) -> Footer:
             rows=int(ours["rows"]),
             rejects=int(ours["rejects"]),
             skipped=int(ours["skipped"]),
+            excluded=int(ours["excluded"]),
             notes=json.loads(ours["notes"]),
             fp32_rows=json.loads(ours["fp32_rows"]),
             **{

@@ -49,6 +49,16 @@ class Layout:
         return storage.join(self.state, "rejects")
 
     @property
+    def labels(self) -> str:
+        """Folder of the tables of labels and of excluded images, named by their content; replicas map them."""
+        return storage.join(self.state, "labels")
+
+    @property
+    def quarantine(self) -> str:
+        """Images that kill or hang the process that decodes them: a file for each unit that has any."""
+        return storage.join(self.state, "quarantine")
+
+    @property
     def progress(self) -> str:
         """What `status` reads while the job runs."""
         return storage.join(self.state, "progress.json")
@@ -74,6 +84,10 @@ class Layout:
     def rejects_file(self, unit: int, digest: str) -> str:
         """The rejects of a unit, named by their content."""
         return storage.join(self.rejects, f"{unit:06d}-{digest[:16]}.arrow")
+
+    def quarantine_file(self, unit: int) -> str:
+        """What quarantine found in a unit."""
+        return storage.join(self.quarantine, f"{unit:06d}.json")
 
     def make(self) -> None:
         """Make the folders."""

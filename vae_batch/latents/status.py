@@ -33,6 +33,7 @@ class Status:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     bytes: int
     images_per_second: float | None
     """Of the running or the last run."""
@@ -50,7 +51,7 @@ def status(out: str | Path) -> Status:
     job = JobFile.load(layout)
     sizes, _ = layout.part_sizes()
     present = sorted(sizes)
-    counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0}
+    counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0, "excluded": 0}
     for footer in read_footers([layout.part(u) for u in present]):
         if isinstance(footer, OutputError):
             raise footer

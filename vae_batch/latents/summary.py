@@ -29,12 +29,14 @@ class Summary:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     bytes: int
     """Of the parts."""
     reject_reasons: dict[str, int] = field(default_factory=dict)
     """By stage and error class."""
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Labels that did not fit (`nulls`), keys without a column (`unforeseen`), sidecars without labels."""
+    """Labels that did not fit (`nulls`), keys without a column (`unforeseen`), sidecars without labels,
+    images without a row in a label file (`unmatched`), why images were left out (`excluded`)."""
     fp32_rows: int = 0
     """Rows made in fp32 because reduced precision gave no finite value."""
     numerics: list[str] = field(default_factory=list)
@@ -77,7 +79,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
     Raises:
         OutputError: a part is missing, damaged, another job's, or does not add up.
     """
-    total = Summary(layout.out, len(units), job.plan.units, 0, 0, 0, 0, 0)
+    total = Summary(layout.out, len(units), job.plan.units, 0, 0, 0, 0, 0, 0)
     moments = Moments(tuple(job.model["latent_shape"]))
     numerics: set[str] = set()
     reasons: Counter[str] = Counter()
@@ -88,12 +90,15 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
             raise footer
         if footer.unit != unit or footer.fingerprint != job.fingerprint:
             raise OutputError(f"{layout.part_name(unit)} is another unit's or another job's; see `verify`")
-        if footer.rows + footer.rejects + footer.skipped != footer.seen:
-            raise OutputError(f"{layout.part_name(unit)}: rows + rejects + skipped is not seen; see `verify`")
+        if footer.rows + footer.rejects + footer.skipped + footer.excluded != footer.seen:
+            raise OutputError(
+                f"{layout.part_name(unit)}: rows + rejects + skipped + excluded is not seen; see `verify`"
+            )
         total.seen += footer.seen
         total.rows += footer.rows
         total.rejects += footer.rejects
         total.skipped += footer.skipped
+        total.excluded += footer.excluded
         total.fp32_rows += len(footer.fp32_rows)
         moments.add(footer.moments)
         numerics.add(footer.numerics)

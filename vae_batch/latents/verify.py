@@ -107,8 +107,11 @@ def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer)
         yield f"holds unit {footer.unit}"
     if footer.fingerprint != job.fingerprint:
         yield f"is another job's: fingerprint {footer.fingerprint[:16]}…, not {job.fingerprint[:16]}…"
-    if footer.rows + footer.rejects + footer.skipped != footer.seen:
-        yield f"{footer.rows} rows + {footer.rejects} rejects + {footer.skipped} skipped is not {footer.seen} seen"
+    if footer.rows + footer.rejects + footer.skipped + footer.excluded != footer.seen:
+        counts = (
+            f"{footer.rows} rows + {footer.rejects} rejects + {footer.skipped} skipped + {footer.excluded} excluded"
+        )
+        yield f"{counts} is not {footer.seen} seen"
     planned = plan[unit].seen
     if planned is not None and planned != footer.seen:
         yield f"saw {footer.seen} files, the plan has {planned}"
@@ -208,7 +211,8 @@ def _totals(layout: Layout, footers: dict[int, Footer], units: int) -> list[str]
         return [str(error)]
     if summary is None or len(footers) < units:
         return []
-    counts = {name: sum(getattr(f, name) for f in footers.values()) for name in ("seen", "rows", "rejects", "skipped")}
+    names = ("seen", "rows", "rejects", "skipped", "excluded")
+    counts = {name: sum(getattr(f, name) for f in footers.values()) for name in names}
     return [
         f"summary.json says {getattr(summary, name)} {name}, the parts have {n}"
         for name, n in counts.items()

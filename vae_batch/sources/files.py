@@ -23,6 +23,8 @@ class Status:
     size: int
     regular: bool
     """False for folders, pipes and devices."""
+    modified: int = 0
+    """When, in nanoseconds; 0 where the storage does not tell."""
 
 
 class File:
@@ -83,12 +85,12 @@ def status_of(root: str, path: str) -> Status:
     remote = _remote(root, path)
     if remote is None:
         status = _locate(root, path)[1]
-        return Status(status.st_size, stat.S_ISREG(status.st_mode))
+        return Status(status.st_size, stat.S_ISREG(status.st_mode), status.st_mtime_ns)
     system, name = remote
     info = storage.retried(lambda: system.get_file_info(name))
     if info.type.name == "NotFound":
         raise FileNotFoundError(errno.ENOENT, "No such file", full_path(root, path))
-    return Status(info.size or 0, info.is_file)
+    return Status(info.size or 0, info.is_file, info.mtime_ns or 0)
 
 
 def is_regular(root: str, path: str) -> bool:

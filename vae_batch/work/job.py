@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,21 @@ from vae_batch.latents.schema import EncodeSchema
 from vae_batch.models import ModelCard, describe_model
 from vae_batch.sources import (
     Extent,
+    Labelling,
     Reading,
     Source,
     SourceOptions,
+    broken_shards,
     count_images,
     default_unit_size,
     open_source,
     plan_units,
     sample_labels,
 )
+from vae_batch.sources.celeba import output_names
 from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
+from vae_batch.work.boxes import check_places
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -57,6 +61,7 @@ class Prepared:
     spec: EncodeSpec
     layout: Layout
     source: Source
+    labelling: Labelling
     job: EncodeJob
     unit_size: int
     fields: dict[str, Any]
@@ -91,12 +96,17 @@ def prepare(spec: EncodeSpec) -> Prepared:
         )
     card = describe_model(spec.model, image_size=spec.image_size)
     transform, remarks = _transform(spec, card)
+    source = replace(source, options=with_columns(source.options, transform.columns))
     columns = _labels(spec, source, existing)
+    labelling = Labelling(spec, source, layout.labels, _types(spec), [c.key for c in columns])
+    columns = _with_files(spec, columns, labelling, existing)
+    remarks += labelling.remarks
     schema = _schema(spec, card, transform, columns)
     schema.arrow()  # refuses clashing names before anything is written
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(count_images(source).files, schema.row_bytes)
-    fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size)
+    remarks += [] if existing else broken_shards(source)
+    fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size) | labelling.fingerprint
     if existing:
         check_same(layout, existing, fields)
     job = EncodeJob(
@@ -111,14 +121,23 @@ def prepare(spec: EncodeSpec) -> Prepared:
         seed=spec.seed,
         batch_size=spec.batch_size,
     )
-    return Prepared(spec, layout, source, job, unit_size, fields, existing, remarks)
+    return Prepared(spec, layout, source, labelling, job, unit_size, fields, existing, remarks)
 
 
-def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
-    """Find OUT's job file, or write plan and job file, in this order, before any part."""
+def open_job(prepared: Prepared, say: Callable[[str], None] = lambda line: None) -> tuple[JobFile, EncodeJob]:
+    """Find OUT's job file, or write tables of labels, plan and job file, in this order, before any part.
+
+    Args:
+        prepared: from `prepare`.
+        say: takes lines for the user.
+    """
+    prepared.layout.make()
+    join, remarks = prepared.labelling.build(prepared.layout.labels, prepared.layout.tmp)
+    for remark in remarks:
+        say(remark)
     file = prepared.existing
     if file is None:
-        prepared.layout.make()
+        check_places(replace(prepared.job.reading, join=join), prepared.units(), prepared.job.transform)
         totals = write_plan(prepared.layout.plan, prepared.units(), prepared.layout.tmp)
         file = JobFile(
             kind="encode",
@@ -131,7 +150,8 @@ def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
         )
         file.save(prepared.layout)
         file = JobFile.load(prepared.layout)
-    return file, replace(prepared.job, fingerprint=file.fingerprint)
+    reading = replace(prepared.job.reading, join=join)
+    return file, replace(prepared.job, reading=reading, fingerprint=file.fingerprint)
 
 
 def _lies_in(out: str, source: str) -> bool:
@@ -143,9 +163,21 @@ def _lies_in(out: str, source: str) -> bool:
 
 def options_of(spec: ImagesSpec) -> SourceOptions:
     """What a spec says about how its source is to be read."""
+    types = _types(spec)
+    return SourceOptions(spec.image_column, spec.id_column, types)
+
+
+def _types(spec: ImagesSpec) -> dict[str, str] | None:
+    """The types by label that the user gave; None where labels are to be found by looking."""
     columns = getattr(spec, "columns", None)
-    keys = None if columns is None else tuple(c.key for c in label_columns.parse(columns))
-    return SourceOptions(spec.image_column, spec.id_column, keys)
+    return None if columns is None else {c.key: c.type for c in label_columns.parse(columns)}
+
+
+def with_columns(options: SourceOptions, names: Iterable[str]) -> SourceOptions:
+    """Let some label columns come along in any case."""
+    if options.columns is None:
+        return options
+    return replace(options, columns={**dict.fromkeys(names, "float64"), **options.columns})
 
 
 def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]:
@@ -156,9 +188,9 @@ def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]
         remarks.append(
             f"Image size: {size} pixels, since neither --image-size nor the model (image_size, sample_size) says."
         )
-    if card.transform:
-        return replace(Transform.from_dict(card.transform), size=size), remarks
-    return Transform(size=size), remarks
+    own = Transform.from_dict(card.transform) if card.transform else Transform(size)
+    asked = {name: value for name in ("crop", "fit", "decode") if (value := getattr(spec, name)) is not None}
+    return replace(own, size=size, **asked), remarks
 
 
 def _labels(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple[label_columns.LabelColumn, ...]:
@@ -167,6 +199,21 @@ def _labels(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple
     if existing and existing.fields["label_prefix"] == spec.label_prefix:
         return existing.labels
     return tuple(label_columns.infer(sample_labels(source), spec.label_prefix))
+
+
+def _with_files(
+    spec: EncodeSpec,
+    columns: tuple[label_columns.LabelColumn, ...],
+    labelling: Labelling,
+    existing: JobFile | None,
+) -> tuple[label_columns.LabelColumn, ...]:
+    """Add the columns of label files, where the columns are not given: a label of a file goes before a sidecar's."""
+    if spec.columns is not None or (existing and existing.fields["label_prefix"] == spec.label_prefix):
+        return columns
+    types = {field.key: field.type for field in labelling.fields}
+    names = output_names(types)
+    own = [column for column in columns if column.key not in types]
+    return (*own, *(label_columns.LabelColumn(k, spec.label_prefix + names[k], t) for k, t in types.items()))
 
 
 def _schema(
@@ -202,6 +249,8 @@ def _fingerprint_fields(
 ) -> dict[str, Any]:
     return {
         "source": source.digest(),
+        "image_column": spec.image_column,
+        "id_column": spec.id_column,
         "model": card.digest,
         **{f"transform.{k}": v for k, v in transform.to_dict().items()},
         "precision": spec.precision,

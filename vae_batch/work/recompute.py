@@ -37,10 +37,11 @@ def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
             old, new = read_footer(published.part(unit.number)), read_footer(again.part(unit.number))
         except OutputError as error:
             return [str(error)]
-        if (old.rows, old.rejects, old.skipped) != (new.rows, new.rejects, new.skipped):
+        counts = [(f.rows, f.rejects, f.skipped, f.excluded) for f in (old, new)]
+        if counts[0] != counts[1]:
             return [
                 f"{name}: encoding again gives {new.rows} rows, {new.rejects} rejects, {new.skipped} skipped, "
-                f"not {old.rows}, {old.rejects}, {old.skipped}"
+                f"{new.excluded} excluded, not {', '.join(map(str, counts[0]))}"
             ]
         if old.values_sha256 == new.values_sha256 and old.numerics == new.numerics:
             return []
