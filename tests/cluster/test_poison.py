@@ -97,7 +97,7 @@ def test_a_job_that_knows_its_poison_dies_no_more_and_gives_the_same_bytes(
 ) -> None:
     wanted, report = spec(source, model, tmp_path / "out", **OPTIONS), Lines()
     open_job(prepare(wanted))
-    shutil.copytree(Layout(found[0]).quarantine, Layout(tmp_path / "out").quarantine)
+    shutil.copytree(Layout.of(found[0]).quarantine, Layout.of(tmp_path / "out").quarantine)
     vae_batch.encode(wanted, report)
     assert report.count(" died") == report.count("quarantine") == 0
     assert snapshot(tmp_path / "out") == snapshot(found[0])
@@ -165,7 +165,7 @@ def test_a_healthy_unit_killed_from_outside_again_and_again(ray_session: None, m
     assert len(killer.killed) == killer.count("died; another takes its place and redoes unit 0.") == 5
     assert (summary.rows, summary.rejects) == (IMAGES, 0)
     assert killer.count("Unit 0 leaves quarantine: none of its images does any harm.") == 1
-    assert not Layout(tmp_path / "out").quarantine.exists()
+    assert not Path(Layout.of(tmp_path / "out").quarantine).exists()
 
 
 def test_a_driver_killed_in_the_midst_of_quarantine(
@@ -179,10 +179,10 @@ def test_a_driver_killed_in_the_midst_of_quarantine(
         assert process.stderr
         assert any("goes into quarantine" in line for line in process.stderr)
         end = time.monotonic() + 60
-        while not Layout(out).quarantine.exists() and time.monotonic() < end:
+        while not Path(Layout.of(out).quarantine).exists() and time.monotonic() < end:
             time.sleep(0.01)
         process.kill()
-    assert Layout(out).quarantine.exists() and len(snapshot(out)) < len(snapshot(found[0]))
+    assert Path(Layout.of(out).quarantine).exists() and len(snapshot(out)) < len(snapshot(found[0]))
     vae_batch.encode(spec(source, model, out, **OPTIONS))
     assert snapshot(out) == snapshot(found[0])
 

@@ -45,7 +45,7 @@ def test_whatever_kills_or_hangs_is_found(tmp_path: Path, model: Path) -> None:
         **{12: "hang", 13: "hang", 19: "SIGABRT"},
     }
     assert {p.row for p in found if p.error == "Timeout"} == {12, 13}
-    assert read_poison(Layout(tmp_path / "out"), 0) == found
+    assert read_poison(Layout.of(tmp_path / "out"), 0) == found
     assert examine(job, unit, hang_seconds=0.5) == []
 
 
@@ -58,7 +58,7 @@ def test_a_damaged_image_is_no_poison(tmp_path: Path, model: Path) -> None:
     job, unit = unit_of(tmp_path, model, {})
     (tmp_path / "source" / "03.jpg").write_bytes(b"rubbish")
     assert examine(job, unit, hang_seconds=60) == []
-    assert not Layout(tmp_path / "out").quarantine.exists()
+    assert not Path(Layout.of(tmp_path / "out").quarantine).exists()
 
 
 def test_kills_from_outside_find_nothing(tmp_path: Path, model: Path) -> None:
