@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import vae_batch
+from tests.s3 import CREDENTIALS
 
 FACES, SHARD = 240, 40
 
@@ -28,6 +29,7 @@ def ray_session() -> Iterator[None]:
 
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUG), os.environ.get("PYTHONPATH")]))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.update(CREDENTIALS)  # replicas have the environment of their cluster
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()

@@ -18,6 +18,7 @@ from moto.moto_api._internal import mock_random  # noqa: F401  (loaded before re
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+CREDENTIALS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"), "true")
 FAULTS = ("500", "503", "reset")
 _ANSWERS = {
     "500": b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>Try again</Message></Error>",
@@ -77,7 +78,7 @@ class S3:
 
 @contextmanager
 def serve() -> Iterator[S3]:
-    """Run a server with the bucket `faces` and credentials for it in the environment."""
+    """Run a server with the bucket `faces`, and put credentials for it into the environment."""
     s3, lock = S3(), threading.Lock()
 
     class Handler(WSGIRequestHandler):
@@ -107,8 +108,7 @@ def serve() -> Iterator[S3]:
         def log_request(self, *_: object) -> None:
             pass
 
-    before = {k: os.environ.get(k) for k in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED")}
-    os.environ.update(dict.fromkeys(before, "true"))
+    os.environ.update(CREDENTIALS)
     application = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
     s3._server = server
@@ -120,5 +120,3 @@ def serve() -> Iterator[S3]:
     finally:
         server.shutdown()
         thread.join()
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from tests.conftest import image_bytes
 from tests.s3 import S3, serve
@@ -98,6 +103,42 @@ def test_a_folder_is_read_alike_in_the_same_order(s3: S3, tree: Path) -> None:
 def test_shards_patterns_and_folders_are_found_alike(name: str, s3: S3, tree: Path) -> None:
     assert loose(read_all(s3.uri(f"faces/tree/{name}"))) == loose(read_all(f"{tree}/{name}"))
     assert loose(read_all(f"file://{tree}/{name}")) == loose(read_all(f"{tree}/{name}"))
+
+
+@pytest.fixture(scope="module")
+def forms(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard of every format, and a listing, here and under s3://faces/forms."""
+    folder = tmp_path_factory.mktemp("sources") / "forms"
+    (folder / "images").mkdir(parents=True)
+    images = {f"{i} ß?%.jpg": image_bytes(i) for i in range(9)}
+    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+        for name, data in images.items():
+            archive.writestr(name, data)
+            (folder / "images" / name).write_bytes(data)
+    (folder / "x.tgz").write_bytes(gzip.compress(tar("g", 9)))
+    table = pa.table({"id": list(images), "image": list(images.values()), "age": range(9)})
+    pq.write_table(table, folder / "x.parquet", row_group_size=4)
+    feather.write_feather(table, folder / "x.arrow")
+    rows = [f"images/{name},{i}" for i, name in enumerate(images)]
+    (folder / "list.csv").write_text("\n".join(["path,age", *rows, "images/gone.jpg,9", "../forms/images/0 ß?%.jpg,0"]))
+    server.put_tree(folder, "faces/forms")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tgz", "x.parquet", "x.arrow", "list.csv"])
+def test_every_format_is_read_alike_though_every_seventh_request_fails(name: str, s3: S3, forms: Path) -> None:
+    s3.fail_every(7)
+    found = loose(read_all(s3.uri(f"faces/forms/{name}")))
+    assert len(found) >= 9 and found == loose(read_all(f"{forms}/{name}"))
+
+
+def test_a_listing_here_of_images_there(s3: S3, forms: Path, tmp_path: Path) -> None:
+    names = [f"{i} ß%.jpg" for i in range(4)]
+    for i, name in enumerate(names):
+        s3.put(f"faces/named/{name}", image_bytes(i))
+    (tmp_path / "list.csv").write_text("path\n" + "\n".join(s3.uri(f"faces/named/{name}") for name in names))
+    found = loose(read_all(str(tmp_path / "list.csv")))
+    assert [item[3] for item in found] == [image_bytes(i) for i in range(4)]
 
 
 def test_an_object_may_have_the_name_of_a_folder(s3: S3) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,9 @@ from vae_batch.types import Reject
 
 MERGE_ROWS = 1024
 """Batches are gathered until they have so many rows."""
+
+_ADDRESS = re.compile(" object at 0x[0-9a-f]+")
+"""Where Python says which object it speaks of: not the same from one attempt to the next."""
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -104,7 +108,7 @@ def write_rejects(layout: Layout, unit: int, rejects: Sequence[Reject]) -> str:
     """
     if not rejects:
         return ""
-    rows = [{**asdict(r), "id": _text(r.id), "message": _text(r.message)} for r in rejects]
+    rows = [{**asdict(r), "id": _text(r.id), "message": _ADDRESS.sub("", _text(r.message))} for r in rejects]
     table = pa.Table.from_pylist(rows, schema=REJECTS_SCHEMA)
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, REJECTS_SCHEMA) as writer:

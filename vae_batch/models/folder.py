@@ -28,11 +28,6 @@ class SavedConfig:
     extra: dict[str, Any]
 
 
-def is_saved_model(folder: Path) -> bool:
-    """Say whether a folder holds a model, whole or in part."""
-    return (folder / CONFIG).exists() or (folder / WEIGHTS).exists()
-
-
 def read_config(folder: Path) -> SavedConfig:
     """Read config.json.
 

@@ -11,6 +11,9 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+REMOTE_READS = 16
+"""Files of an object store that are asked for at a time."""
+
 
 def in_order(function: Callable[[T], R], items: Iterable[T], together: int) -> Iterator[R]:
     """Map, with so many calls under way or waiting to be taken; 0: one after the other, in the caller's thread."""

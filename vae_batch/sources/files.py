@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,7 +123,8 @@ def _remote(root: str, path: str) -> tuple[Any, str] | None:
     if path.startswith("/") or not storage.is_remote(root):
         return None
     system, base = storage.filesystem(root)
-    return system, f"{base.rstrip('/')}/{path}"
+    name = f"{base.rstrip('/')}/{path}"
+    return system, posixpath.normpath(name) if {".", ".."} & set(path.split("/")) else name
 
 
 def _locate(root: str, path: str) -> tuple[bytes, os.stat_result]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vae_batch import storage
-from vae_batch.sources.ahead import in_order
+from vae_batch.sources.ahead import REMOTE_READS, in_order
 from vae_batch.sources.archive import too_large
 from vae_batch.sources.files import is_lasting, is_regular, open_file, status_of
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
@@ -15,9 +15,6 @@ from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
 from vae_batch.sources.sniff import HEAD_BYTES, has_image_extension, has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES
 from vae_batch.types import ImageRecord, Piece, Reject, Tally
-
-REMOTE_READS = 16
-"""Files of an object store that are asked for at a time."""
 
 _Outcome = ImageRecord | Reject | None
 

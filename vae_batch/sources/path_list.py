@@ -9,10 +9,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
+from vae_batch import storage
 from vae_batch.errors import SourceError
+from vae_batch.sources.ahead import REMOTE_READS, in_order
 from vae_batch.sources.columns import check_id, image_column, is_text
 from vae_batch.sources.cuts import Borders, Cuts, Hashes
 from vae_batch.sources.files import is_lasting, open_file
@@ -165,8 +167,9 @@ def read_listing(
     """
     repeats = frozenset(piece.repeats)
     with _open(root, piece.shard, options) as (listing, columns):
-        for row, line in enumerate(listing.lines(piece.start, piece.end), piece.first_row):
-            tally.seen += 1
+
+        def read(item: tuple[int, Line]) -> ImageRecord | Reject:
+            row, line = item
             image_id = text_of(line.values.get(columns.id))
             try:
                 _check(line, image_id, columns)
@@ -175,10 +178,19 @@ def read_listing(
                 data = read_named(root, piece.shard, text_of(line.values.get(columns.path)) or "")
             except RowError as error:
                 name = image_id or f"{piece.shard}#{row}"
-                yield Reject(name, piece.shard, row, "read", error.error, error.message)
-                continue
-            tally.bytes += len(data)
-            yield ImageRecord(image_id or "", piece.shard, row, data, columns.labels_in(line.values) or None)
+                return Reject(name, piece.shard, row, "read", error.error, error.message)
+            return ImageRecord(image_id or "", piece.shard, row, data, columns.labels_in(line.values) or None)
+
+        lines = listing.lines(piece.start, piece.end)
+        first = list(islice(lines, 1))
+        elsewhere = storage.is_remote(root) or any(
+            storage.is_remote(text_of(line.values.get(columns.path)) or "") for line in first
+        )
+        rows = enumerate(chain(first, lines), piece.first_row)
+        for found in in_order(read, rows, REMOTE_READS if elsewhere else 0):
+            tally.seen += 1
+            tally.bytes += len(found.data) if isinstance(found, ImageRecord) else 0
+            yield found
 
 
 def _check(line: Line, image_id: str | None, columns: _Columns) -> None:

@@ -68,13 +68,8 @@ def _is_folder(root: str, where: str) -> bool:
 
 
 def place(root: str, shard: str, path: str) -> str:
-    """Where a path in a shard points: relative to the root, absolute, or a URI; without `..` under a URI."""
+    """Where a path in a shard points: relative to the root, absolute, or a URI."""
     path = storage.local(path)
     if path.startswith("/") or storage.is_remote(path):
         return path
-    path = storage.join(posixpath.dirname(shard), path) if "/" in shard else path
-    if not storage.is_remote(root) or ".." not in path.split("/"):
-        return path
-    scheme, _, rest = storage.join(root, path).partition("://")
-    base, mark, query = rest.partition("?")
-    return f"{scheme}://{posixpath.normpath(base)}{mark}{query}"
+    return posixpath.join(posixpath.dirname(shard), path)

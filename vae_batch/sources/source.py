@@ -144,7 +144,7 @@ def _look_remote(location: str) -> tuple[str, Listing, list[Shard]]:
     info = storage.retried(lambda: system.get_file_info(path.rstrip("/")))
     base, mark, query = location.partition("?")
     folder, _, name = base.rpartition("/")
-    if info.is_file and shard_format(name):
+    if info.is_file and (shard_format(name) or listing_kind(name)):
         return folder + mark + query, listing_of([]), _shards(location, [(name, info.size)])
     try:
         return location, *list_folder(location)  # an object may have the name of a folder too

@@ -62,17 +62,19 @@ def _attempt(operation: Callable[[], T]) -> T:
 
 def _translated(error: Exception) -> OSError:
     """An error of any file system as Python's own file systems would raise it; the same words for the same error."""
-    text = _REQUEST_ID.sub("", str(error))
+    text = _REQUEST_ID.sub("", str((isinstance(error, OSError) and error.strerror) or error))
     if _REFUSED.search(text):
         return PermissionError(
             errno.EACCES,
             f"{text} The storage refuses: give credentials that may do this, by the environment (AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) or the machine's role; for a public bucket ?anonymous=true",
         )
-    if _MISSING.search(text):
+    if _MISSING.search(text) or isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, text)
+    if isinstance(error, PermissionError):
+        return PermissionError(errno.EACCES, text)
     if isinstance(error, OSError):
-        return OSError(error.errno or errno.EIO, _REQUEST_ID.sub("", error.strerror or text))
+        return OSError(error.errno or errno.EIO, text)
     if isinstance(error, ValueError):  # Arrow: a name that this file system cannot have
         return OSError(errno.EINVAL, text)
     return OSError(errno.EIO, f"{type(error).__name__}: {text}")  # fsspec's raise errors of their own libraries

@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_batch.errors import ModelError, OutputError
+from vae_batch import storage
+from vae_batch.errors import ModelError
 from vae_batch.images import Transform
 from vae_batch.models.conv import ConvConfig, ConvVAE
-from vae_batch.models.folder import is_saved_model
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training.data import Pixels, load_pixels
 from vae_batch.training.device import autocast_dtype, choose_device
 from vae_batch.training.elbo import Elbo
+from vae_batch.training.output import METRICS, check_free, model_folder
 from vae_batch.training.parts import BatchGradients
 from vae_batch.training.progress import Meter, Progress, Trained
 
@@ -54,19 +55,21 @@ def train(
         SpecError: the device is not there.
         ModelError: the image size does not suit the network, or the loss is no longer finite.
     """
-    out = _new_folder(spec.out)
+    out = storage.local(spec.out)
+    check_free(out)
     device = choose_device(spec.device)
     config = ConvConfig(image_size=spec.image_size, latent_dim=spec.latent_dim)
     transform = Transform(spec.image_size, spec.crop or "center", spec.fit or "cover", spec.decode or "exact")
     pixels = load_pixels(spec, transform, on_read)
-    out.mkdir(parents=True, exist_ok=True)
-    with _reproducible(spec.seed, device):
-        model = ConvVAE(config).to(device)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        last = _Run(spec, model, pixels.images.to(device), out).go(on_progress)
-    save_model(model, out, transform.to_dict(), _facts(spec, pixels, last, device))
+    with model_folder(out) as folder:
+        with _reproducible(spec.seed, device):
+            model = ConvVAE(config).to(device)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            last = _Run(spec, model, pixels.images.to(device), folder).go(on_progress)
+        save_model(model, folder, transform.to_dict(), _facts(spec, pixels, last, device))
     parameters = model.card.parameters
-    return Trained(out, len(pixels.images), pixels.rejected, tuple(pixels.examples), parameters, str(device), last)
+    where = out if storage.is_remote(out) else Path(out)
+    return Trained(where, len(pixels.images), pixels.rejected, tuple(pixels.examples), parameters, str(device), last)
 
 
 def total_steps(spec: TrainSpec, images: int) -> int:
@@ -87,7 +90,7 @@ class _Run:
         self.steps = total_steps(spec, len(images_NHWC))
         self.dtype = autocast_dtype(images_NHWC.device)
         self.batch_size = min(spec.batch_size, len(images_NHWC))
-        self.meter = Meter(out / "metrics.jsonl", len(images_NHWC))
+        self.meter = Meter(out / METRICS, len(images_NHWC))
         self.order = torch.Generator().manual_seed(spec.seed)
 
     def go(self, on_progress: Callable[[Progress, int], None] | None) -> Progress:
@@ -148,15 +151,6 @@ def learning_rate_factor(step: int, steps: int) -> float:
     """Rise linearly over the first steps, then fall along half a cosine to zero (Loshchilov and Hutter 2017)."""
     warm = max(1.0, WARM_UP * steps)
     return min(1.0, (step + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
-
-
-def _new_folder(out: str) -> Path:
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{out} is a file; give a folder for the model with --out")
-    if is_saved_model(folder):
-        raise OutputError(f"{out} holds a model already; give another --out, or delete it")
-    return folder
 
 
 @contextmanager

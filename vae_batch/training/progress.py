@@ -40,8 +40,8 @@ class Progress:
 class Trained:
     """A finished training."""
 
-    out: Path
-    """Folder of the model."""
+    out: Path | str
+    """Folder of the model, or its URI."""
     images: int
     """In the collection, without the rejects."""
     rejected: int
