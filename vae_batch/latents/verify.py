@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vae_batch import storage
@@ -141,8 +143,8 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 digests.update(batch)
                 findings.update(dict.fromkeys(_batch(job, batch)))
-    except (OSError, pa.ArrowException, KeyError) as error:
-        return [*findings, f"its rows cannot be read: {error}"]
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        return [*findings, f"its rows cannot be read: {type(error).__name__}: {error}"]
     if digests.ids_sha256() != footer.ids_sha256:
         findings["the ids are not those whose digest the footer has"] = None
     if digests.values_sha256() != footer.values_sha256:
@@ -189,19 +191,24 @@ def _repeated_ids(layout: Layout, units: list[int]) -> list[str]:
     """Find ids that occur twice in the whole data set, out of core."""
     if not units:
         return []
-    with duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as db:
+    with (
+        tempfile.TemporaryDirectory() as spilled,
+        duckdb.connect(config={"memory_limit": DUCKDB_MEMORY, "temp_directory": spilled}) as db,
+    ):
         try:
-            db.register("ids", open_parts(layout, units).scanner(columns=["id", "__filename"]).to_reader())
+            db.register("ids", open_parts(layout, units).scanner(columns=["id"]).to_reader())
             found = db.execute(
-                "select id, count(*), min(__filename), max(__filename) from ids "
-                "group by id having count(*) > 1 order by id limit 20"
+                "select id, count(*) from ids group by id having count(*) > 1 order by id limit 20"
             ).fetchall()
+            return [f"id {i!r} occurs {n} times, in {_places(layout, units, i)}" for i, n in found]
         except (duckdb.Error, OSError, pa.ArrowException) as error:
-            return [f"the ids cannot be read: {error}"]
-    return [
-        f"id {i!r} occurs {n} times, in {' and '.join(dict.fromkeys((Path(a).name, Path(b).name)))}"
-        for i, n, a, b in found
-    ]
+            return [f"whether an id occurs twice could not be checked: {error}"]
+
+
+def _places(layout: Layout, units: list[int], image_id: str) -> str:
+    """The parts that hold an id."""
+    rows = open_parts(layout, units).to_table(columns=["__filename"], filter=pc.field("id") == image_id)
+    return " and ".join(sorted({Path(name.as_py()).name for name in rows["__filename"]}))
 
 
 def _totals(layout: Layout, footers: dict[int, Footer], units: int) -> list[str]:
