@@ -11,19 +11,14 @@ from __future__ import annotations
 import argparse
 import collections
 import multiprocessing
-import random
 import sys
 import tempfile
 import time
-import traceback
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
 
-from tests.fuzz.check import check_image, check_source
-from tests.fuzz.damage import damaged
-from tests.fuzz.seeds import SHARDS, images, listing, members
+from tests.fuzz.trials import trials
 
 HANG_SECONDS = 60.0
 GROWTH = 512 << 20
@@ -54,7 +49,7 @@ def main() -> int:
 def _watch(folder: Path, seed: int, end: float, verdicts: collections.Counter[str]) -> tuple[int, str]:
     """Run trials in a child until it dies, hangs, grows or the time is over; give the next seed and what is wrong."""
     here, there = multiprocessing.Pipe()
-    child = multiprocessing.get_context("spawn").Process(target=_trials, args=(there, str(folder), seed))
+    child = multiprocessing.get_context("spawn").Process(target=trials, args=(there, str(folder), seed))
     child.start()
     there.close()
     first, base = seed, 0
@@ -78,31 +73,6 @@ def _watch(folder: Path, seed: int, end: float, verdicts: collections.Counter[st
         child.kill()
         child.join()
     return seed, ""
-
-
-def _trials(pipe: Connection, folder: str, seed: int) -> None:
-    pictures, items = list(images().values()), members()
-    shards = {name: make(items) for name, make in SHARDS.items()}
-    table = listing(Path(folder), items)
-    while True:
-        rng = random.Random(seed)
-        seed += 1
-        try:
-            pipe.send(_trial(rng, Path(folder), pictures, shards, table))
-        except Exception:
-            pipe.send(traceback.format_exc())
-
-
-def _trial(rng: random.Random, folder: Path, pictures: list[bytes], shards: dict[str, bytes], table: bytes) -> str:
-    """One damaged image, shard or listing; its bytes are on disk before they are looked at."""
-    kind = rng.choice(["image"] * 6 + [*shards, "list.csv"])
-    whole = rng.choice(pictures) if kind == "image" else table if kind == "list.csv" else shards[kind]
-    path = folder / f"trial-{kind}"
-    path.write_bytes(damaged(rng, whole, rng.choice(pictures)))
-    if kind == "image":
-        return "image: " + ("row" if check_image(path.read_bytes()) == "row" else "reject")
-    found = check_source(path)
-    return f"{kind}: " + ("refused" if found["refused"] else "read")
 
 
 if __name__ == "__main__":

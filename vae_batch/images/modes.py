@@ -69,7 +69,7 @@ def _scale(values: npt.NDArray[np.generic], mode: str, white: float) -> U8:
         low, high = 0.0, 1.0 if high <= 1 else 255.0
     out = np.zeros(values.shape, np.uint8)
     for rows in _strips(*values.shape) if high > low else ():
-        grey = values[rows].astype(np.float64)
+        grey = _wide(values[rows])
         grey[~np.isfinite(grey)] = floor
         out[rows] = np.rint((grey - low) * (255.0 / (high - low)))
     return out
@@ -79,11 +79,16 @@ def _range(values: npt.NDArray[np.generic]) -> tuple[float, float]:
     """The least and the greatest finite value; zeros where there is none."""
     low, high = np.inf, -np.inf
     for rows in _strips(*values.shape):
-        grey = values[rows].astype(np.float64)
+        grey = _wide(values[rows])
         finite = grey[np.isfinite(grey)]
         if len(finite):
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _wide(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # a signalling NaN would be told on the terminal
+        return values.astype(np.float64)
 
 
 def _strips(height: int, width: int) -> Iterator[slice]:
