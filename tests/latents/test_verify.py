@@ -174,7 +174,7 @@ def summary_changed(out: Path) -> None:
         (flip_a_byte, ["part-000003.parquet: "]),
         (rejects_gone, ["part-000000.parquet: rejects file 000000-"]),
         (rejects_changed, ["its content is not what its name says"]),
-        (forged_footer, ["rows + 0 rejects + 5 skipped is not"]),
+        (forged_footer, ["rows + 0 rejects + 5 skipped + 0 excluded is not"]),
         (footer_lost, ["part-000003.parquet: the footer has no vae_batch.unit"]),
         (summary_changed, ["summary.json says 241 rows, the parts have 240"]),
     ],
