@@ -61,7 +61,7 @@ def test_labels_become_columns(celeba: Path, model: Path, tmp_path: Path) -> Non
         expected = {a: value(i, j) == 1 if i < IMAGES - 1 else None for j, a in enumerate(ATTRIBUTES)}
         assert {a: row[a] for a in ATTRIBUTES} == expected
         assert (row["x_1"], row["bbox_width"], row["width"], row["partition"]) == (i, 30, 40, i % 3)
-    assert "1 images have no row in list_attr_celeba.txt" in report.text
+    assert "images without a row in list_attr_celeba.txt: 1" in report.text
     assert (
         "Labels list_attr_celeba.txt: 59 rows, 4 columns, joined by id; 1 of 60 images looked at have none"
         in report.text
@@ -83,8 +83,8 @@ def test_split_and_exclusion_are_counted_and_leave_no_trace(celeba: Path, model:
     assert (summary.seen, summary.rows, summary.rejects, summary.skipped, summary.excluded) == (61, 17, 0, 1, 43)
     assert [row["id"] for row in rows_of(out)] == [n for i, n in enumerate(NAMES) if i % 3 == 1 and i not in (4, 7, 10)]
     assert sum(n for reason, n in summary.notes["excluded"].items() if reason != "split") == 4
-    assert "excluded: 4 by --exclude" in report.text and "excluded: 39 of other splits" in report.text
-    assert "1 entries of --exclude left no image out" in report.text
+    assert "excluded by --exclude: 4" in report.text and "excluded as of another split: 39" in report.text
+    assert "entries of --exclude that left no image out: 1" in report.text
     assert "17 rows, 0 rejects, 1 skipped, 43 excluded in" in report.text
     assert vae_batch.status(out).excluded == 43
     footers = list(read_footers(sorted((out / "data").iterdir())))

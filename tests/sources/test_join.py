@@ -73,7 +73,7 @@ def test_excluded_by_id_and_by_digest(tmp_path: Path, newline: str) -> None:
     join, _ = labelling.build(str(tmp_path / "tables"), str(tmp_path / "tables"))
     assert join is not None
     said = list(join.remarks({"excluded": dict(tally.reasons)}, True))
-    assert said == ["  excluded: 2 by --exclude", "  2 entries of --exclude left no image out"]
+    assert said == ["  excluded by --exclude: 2", "  entries of --exclude that left no image out: 2"]
     assert len(list(join.remarks({"excluded": dict(tally.reasons)}, False))) == 1
 
 

@@ -161,6 +161,16 @@ def test_types_are_those_of_all_rows(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_columns_may_be_called_anything(tmp_path: Path) -> None:
+    names = ["place", "c0", "k0", "c1", "select", 'a"b', "it's", "ä ö", "1", "column0"]
+    header = ",".join(["", "name", *('"' + name.replace('"', '""') + '"' for name in names), ""])
+    rows = "".join(f"{i},{n}{''.join(f',{i + j}' for j in range(len(names)))},x\n" for i, n in enumerate(NAMES))
+    file = write(tmp_path / "l.csv", f"{header}\n{rows}")
+    found, *_ = joined(folder_of(tmp_path), tmp_path, labels=str(file))
+    labels = labels_of(found)[NAMES[2]]
+    assert {name: labels[name] for name in names} == {name: 2 + j for j, name in enumerate(names)}
+
+
 def test_json_lines(tmp_path: Path) -> None:
     rows = [
         {"n": i, "x": i / 2, "b": i > 2, "s": "2020-01-01T00:00Z", "box": [1, {"k": i}], "mixed": i} for i in range(8)

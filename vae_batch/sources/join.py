@@ -87,19 +87,19 @@ class Join:
             complete: whether every unit is in it.
         """
         for name, count in notes.get("unmatched", {}).items():
-            yield f"  {count:,} images have no row in {name}"
+            yield f"  images without a row in {name}: {count:,}"
         reasons = notes.get("excluded", {})
         digests = [n for reason, n in reasons.items() if reason.startswith(_BY_DIGEST)]
         counts = {
             "by --exclude": reasons.get("id", 0) + sum(digests),
-            "of other splits": reasons.get("split", 0),
-            "of no known split": reasons.get("no split", 0),
+            "as of another split": reasons.get("split", 0),
+            "as of no known split": reasons.get("no split", 0),
         }
-        yield from (f"  excluded: {count:,} {what}" for what, count in counts.items() if count)
+        yield from (f"  excluded {what}: {count:,}" for what, count in counts.items() if count)
         if self.exclude and complete:
             nobody = open_table(self.exclude).rows - reasons.get("id", 0) - len(digests)
             if nobody:
-                yield f"  {nobody:,} entries of --exclude left no image out"
+                yield f"  entries of --exclude that left no image out: {nobody:,}"
 
 
 _BY_DIGEST = "sha256 "

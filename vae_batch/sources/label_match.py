@@ -89,13 +89,13 @@ def find_match(db: Any, file: LabelFile, relation: Relation, ids: list[Image]) -
     key = key_sql(relation)
     db.register("probe", probe)
     try:
-        [(rows, example, found)] = db.execute(
-            f"select count(*), any_value({key}), list(distinct {key}) filter (where {key} in (select name from probe)) "
-            f"from {relation.sql}"
+        [(rows, example)] = db.execute(f"select count(*), any_value({key}) from {relation.sql}").fetchall()
+        found = db.execute(
+            f"select distinct key from (select {key} as key from {relation.sql}) where key in (select name from probe)"
         ).fetchall()
     finally:
         db.unregister("probe")
-    known = set(found or ())
+    known = {name for (name,) in found}
     counts = {how: sum(key_of(how, *image) in known for image in ids) for how in MATCHES}
     how = max(MATCHES, key=lambda match: counts[match])
     if ids and not counts[how]:

@@ -172,7 +172,7 @@ class Labelling:
         raise SpecError(
             f"--split {wanted}: no label says which split an image is of; give --labels with CelebA's "
             "list_eval_partition.txt, or with a file that has a column `partition` (0, 1, 2) or `split` (train, "
-            "validation, test)"
+            "validation, test); with --columns, a label that comes with the images must be among them"
         )
 
     def _check_split(self, looked: _Looked, field: LabelField, wanted: SplitName) -> None:
