@@ -27,6 +27,8 @@ def command(out: str, as_json: bool) -> None:
         return
     of = f" of {now.images:,}" if now.images is not None else ""
     click.echo(f"{now.state}: {now.units_done:,} of {now.units:,} units, {now.seen:,}{of} files seen")
+    if now.units_to_redo:
+        click.echo(f"{now.units_to_redo:,} of these units are to be made anew by the retry under way")
     click.echo(f"{now.rows:,} rows, {now.rejects:,} rejects, {now.skipped:,} skipped, {size(now.bytes)}")
     if now.images_per_second:
         left = f", about {now.seconds_left:,.0f} s left" if now.seconds_left is not None else ""

@@ -37,12 +37,12 @@ def verify_by_recomputing(
     report = report or Silent()
     verdict = verify(out, fraction, seed)
     layout = Layout(Path(out).absolute())
-    spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out})
+    spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out, "retry_rejects": False, "extend": False})
     present = sorted(layout.parts()[0] & set(range(verdict.units)))
     chosen = random.Random(seed).sample(present, min(units, len(present)))
     with interruptible():
-        _, job = open_job(prepare(spec))
-        plan = Plan(layout.plan)
+        file, job = open_job(prepare(spec))
+        plan = Plan(layout.plan(file.plan.sha256))
         with connect(address or spec.address) as cluster:
             report.say(cluster.line())
             size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)

@@ -13,14 +13,31 @@ from vae_batch.latents.labels import LabelColumn
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import PlanTotals
 
-FORMAT = 1
+FORMAT = 2
 VALUES_VERSION = 1
 """Raised whenever this package would write other values for the same spec."""
 
 
 @dataclass(frozen=True, slots=True)
+class SourceState:
+    """A state of the source that the plan has taken in: as it was first, grown (--extend) or repaired."""
+
+    digest: str
+    """Of the source, as `Source.digest` gives it."""
+    collection: str
+    """sha256 of the file that keeps its paths and sizes."""
+    units: int
+    """Planned by then."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobFile:
-    """`job.json`: written after the plan and before any part; never changed."""
+    """`job.json`: written after the plan and before any part.
+
+    It is replaced, in one rename, only when the plan takes in another state of the source; the plan and the paths
+    that it then names lie there before. The fingerprint, whose field `source` is the first state's digest, stays, and
+    so do the parts.
+    """
 
     kind: str
     fields: dict[str, Any]
@@ -33,6 +50,8 @@ class JobFile:
     """Where the images were: `root`, absolute, and `location` as given."""
     labels: tuple[LabelColumn, ...]
     plan: PlanTotals
+    history: tuple[SourceState, ...]
+    """The states of the source, the present one last."""
 
     @property
     def fingerprint(self) -> str:
@@ -58,6 +77,7 @@ class JobFile:
             fingerprint = value.pop("fingerprint")
             value["labels"] = tuple(LabelColumn(**c) for c in value["labels"])
             value["plan"] = PlanTotals(**value["plan"])
+            value["history"] = tuple(SourceState(**s) for s in value["history"])
             job = cls(**value)
         except FileNotFoundError:
             raise OutputError(f"{layout.out} is no output of vae_batch: it has no .vae_batch/job.json") from None

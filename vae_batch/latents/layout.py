@@ -31,10 +31,18 @@ class Layout:
         """Spec, fingerprint, model card, label schema, plan digest."""
         return self.state / "job.json"
 
+    def plan(self, digest: str) -> Path:
+        """The units; the job file says which digest counts."""
+        return self.state / f"plan-{digest[:16]}.arrow"
+
+    def collection(self, digest: str) -> Path:
+        """Paths and sizes of the source's files; the job file says which digest counts."""
+        return self.state / f"source-{digest[:16]}.arrow"
+
     @property
-    def plan(self) -> Path:
-        """The units."""
-        return self.state / "plan.arrow"
+    def retry(self) -> Path:
+        """The units that are to be made anew; there only while they are."""
+        return self.state / "retry.json"
 
     @property
     def rejects(self) -> Path:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from vae_batch import storage
+from vae_batch.latents.ipc import write_ipc
+from vae_batch.latents.layout import Layout
 from vae_batch.types import Piece, Unit
 
 _PIECE = pa.struct(
@@ -46,13 +47,13 @@ class PlanTotals:
     """Of the plan file."""
 
 
-def write_plan(final: Path, units: Iterable[Unit], tmp: Path) -> PlanTotals:
-    """Write the units as they come; nothing of them is kept in memory."""
+def write_plan(layout: Layout, units: Iterable[Unit]) -> PlanTotals:
+    """Write the units as they come; nothing of them is kept in memory. A plan counts once the job file names it."""
     count, seen, size = 0, 0, 0
     exact = True
-    unfinished = storage.scratch(tmp, final.name)
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal count, seen, size, exact
         for unit in units:
             row: dict[str, Any] = {
                 "number": unit.number,
@@ -60,12 +61,12 @@ def write_plan(final: Path, units: Iterable[Unit], tmp: Path) -> PlanTotals:
                 "bytes": unit.bytes,
                 "pieces": [asdict(p) for p in unit.pieces],
             }
-            writer.write_batch(pa.RecordBatch.from_pylist([row], schema=_SCHEMA))
+            yield pa.RecordBatch.from_pylist([row], schema=_SCHEMA)
             count, size = count + 1, size + unit.bytes
             exact = exact and unit.seen is not None
             seen += unit.seen or 0
-    digest = storage.file_sha256(unfinished)
-    storage.publish(unfinished, final)
+
+    digest = write_ipc(_SCHEMA, batches(), layout.plan, layout.tmp)
     return PlanTotals(count, seen if exact else None, size, digest)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
-from vae_batch.latents.job import VALUES_VERSION, JobFile, check_same, existing_job
+from vae_batch.latents.collection import write_collection
+from vae_batch.latents.job import VALUES_VERSION, JobFile, SourceState, check_same, existing_job
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import write_plan
 from vae_batch.latents.schema import EncodeSchema
@@ -27,8 +28,10 @@ from vae_batch.sources import (
     plan_units,
     sample_labels,
 )
+from vae_batch.sources.replan import collection_of
 from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
+from vae_batch.work.revision import Revision, look, remarks, revise
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -60,6 +63,8 @@ class Prepared:
     unit_size: int
     fields: dict[str, Any]
     existing: JobFile | None
+    revision: Revision | None
+    """How the job changes, where its source has grown or its rejects are tried again."""
     remarks: list[str]
     """Lines that the user should see."""
 
@@ -89,15 +94,19 @@ def prepare(spec: EncodeSpec) -> Prepared:
             "give a folder outside it"
         )
     card = describe_model(spec.model, image_size=spec.image_size)
-    transform, remarks = _transform(spec, card)
+    transform, said = _transform(spec, card)
     columns = _labels(spec, source, existing)
     schema = _schema(spec, card, transform, columns)
     schema.arrow()  # refuses clashing names before anything is written
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(count_images(source).files, schema.row_bytes)
     fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size)
+    revision = None
     if existing:
+        digest, fields["source"] = fields["source"], existing.fields["source"]
         check_same(layout, existing, fields)
+        revision = look(spec, layout, existing, source, digest)
+        said += remarks(spec, layout, revision)
     job = EncodeJob(
         out=str(layout.out),
         reading=Reading(source.root, source.options),
@@ -110,15 +119,16 @@ def prepare(spec: EncodeSpec) -> Prepared:
         seed=spec.seed,
         batch_size=spec.batch_size,
     )
-    return Prepared(spec, layout, source, job, unit_size, fields, existing, remarks)
+    return Prepared(spec, layout, source, job, unit_size, fields, existing, revision, said)
 
 
 def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
-    """Find OUT's job file, or write plan and job file, in this order, before any part."""
+    """Find OUT's job file, or write plan and job file, in this order, before any part; revise it where that is due."""
     file = prepared.existing
     if file is None:
         prepared.layout.make()
-        totals = write_plan(prepared.layout.plan, prepared.units(), prepared.layout.tmp)
+        totals = write_plan(prepared.layout, prepared.units())
+        collection = write_collection(prepared.layout, collection_of(prepared.source))
         file = JobFile(
             kind="encode",
             fields=prepared.fields,
@@ -127,9 +137,12 @@ def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
             source={"location": prepared.spec.source, "root": prepared.source.root},
             labels=prepared.job.schema.labels,
             plan=totals,
+            history=(SourceState(prepared.fields["source"], collection, totals.units),),
         )
         file.save(prepared.layout)
         file = JobFile.load(prepared.layout)
+    elif prepared.revision:
+        file = revise(prepared.layout, file, prepared.source, prepared.revision)
     return file, replace(prepared.job, fingerprint=file.fingerprint)
 
 
