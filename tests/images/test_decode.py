@@ -266,3 +266,14 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 def test_formats_that_run_programs_or_decode_nothing_are_off() -> None:
     assert not set(FORMATS) & {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"}
     assert {"JPEG", "PNG", "GIF", "PPM", "WEBP", "TIFF", "BMP"} <= set(FORMATS)
+
+
+def test_a_reason_is_the_same_wherever_the_image_lies_in_memory() -> None:
+    """Pillow names the object it reads from, with its address; rejects files are named by their content."""
+    held, reasons = [], set()
+    for _ in range(20):
+        held.append(bytearray(1 << 12))
+        with pytest.raises(ImageError) as caught:
+            decode(b"no image")
+        reasons.add(str(caught.value))
+    assert reasons == {"decode: UnidentifiedImageError: cannot identify image file"}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from vae_batch.errors import VaeBatchError
 from vae_batch.types import Stage
+
+
+_OBJECT = re.compile(r" ?<[\w.]+(?: object)? at 0x[0-9a-f]+>")
 
 
 class ImageError(VaeBatchError):
     """An image that could not be decoded or transformed; it becomes a reject."""
 
     def __init__(self, stage: Stage, error: str, message: str) -> None:
+        message = _OBJECT.sub("", message)  # an address in memory would make other bytes of the same image
         super().__init__(f"{stage}: {error}: {message}")
         self.stage = stage
         """"decode" or "transform"."""
