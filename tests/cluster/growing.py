@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -58,10 +59,13 @@ def copied(out: Path, to: Path) -> Path:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Every file of OUT that says something lasting, byte for byte: all but the summary and the progress."""
-    passing = {"summary.json", "progress.json"}
-    files = [f for f in out.rglob("*") if f.is_file() and f.name not in passing and f.parent.name != "tmp"]
-    return {str(f.relative_to(out)): f.read_bytes() for f in files}
+    """Every file of OUT, byte for byte, less the progress and what the summary says of the last run."""
+    files = [f for f in out.rglob("*") if f.is_file() and f.name != "progress.json" and f.parent.name != "tmp"]
+    found = {str(f.relative_to(out)): f.read_bytes() for f in files}
+    if ".vae_batch/summary.json" in found:
+        summary = json.loads(found[".vae_batch/summary.json"])
+        found[".vae_batch/summary.json"] = json.dumps({**summary, "out": "", "run": {}}).encode()
+    return found
 
 
 def rows(out: Path) -> list[dict[str, object]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import vae_batch
 from tests.cluster.growing import assert_finished, contents, copied, damaged, grow, rows, write_tar
 from tests.cluster.inline import Kill, Killed, replicas_here
 from tests.cluster.test_encode import Lines
@@ -56,9 +55,7 @@ def without(table: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]
     return [{k: v for k, v in row.items() if k not in names} for row in table]
 
 
-def test_by_default_what_is_new_gone_or_changed_is_said(
-    here: None, source: Path, model: Path, tmp_path: Path
-) -> None:
+def test_by_default_what_is_new_gone_or_changed_is_said(here: None, source: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(source, model, out)
     before = contents(out)
@@ -104,6 +101,7 @@ def test_killed_at_every_step(
         kill = Kill(patch, None)
         run(source, model, copied(begun, tmp_path / "quiet"), **EXTEND)
     wanted = contents(tmp_path / "quiet")
+    assert_finished(tmp_path / "quiet")
     assert kill.steps > 10
     for step in range(kill.steps):
         out = copied(begun, tmp_path / f"killed{step}")
@@ -117,7 +115,6 @@ def test_killed_at_every_step(
             assert not again and "--extend encodes what is new" in str(error)
             run(source, model, out, **EXTEND)
         assert contents(out) == wanted, step
-        assert_finished(out)
 
 
 def test_again_and_again(here: None, source: Path, model: Path, tmp_path: Path) -> None:
@@ -178,9 +175,7 @@ def test_a_pattern_of_tars_grows(here: None, model: Path, tmp_path: Path) -> Non
     assert_finished(tmp_path / "out")
 
 
-def test_verify_recomputes_from_the_grown_source(
-    ray_session: None, source: Path, model: Path, tmp_path: Path
-) -> None:
+def test_verify_recomputes_from_the_grown_source(ray_session: None, source: Path, model: Path, tmp_path: Path) -> None:
     from vae_batch.cluster.verify import verify_by_recomputing
 
     run(source, model, tmp_path / "out", **EXTEND)

@@ -86,6 +86,7 @@ def test_killed_at_every_step(
         kill = Kill(patch, None)
         run(source, model, copied(begun, tmp_path / "quiet"), **RETRY)
     wanted = contents(tmp_path / "quiet")
+    assert_finished(tmp_path / "quiet")
     assert kill.steps > 15
     for step in range(kill.steps):
         out = copied(begun, tmp_path / f"killed{step}")
@@ -96,7 +97,6 @@ def test_killed_at_every_step(
         assert {r["id"] for r in vae_batch.rejects(out).to_pylist()} >= {"img08.jpg"}
         run_again(source, model, out, again)
         assert contents(out) == wanted, step
-        assert_finished(out)
 
 
 def run_again(source: Path, model: Path, out: Path, again: dict[str, Any]) -> None:
@@ -115,9 +115,7 @@ def ids_of_rejects(out: Path) -> set[str]:
     return {row["id"] for row in vae_batch.rejects(out).to_pylist()}
 
 
-def test_status_and_verify_say_that_a_retry_was_stopped(
-    here: None, source: Path, model: Path, tmp_path: Path
-) -> None:
+def test_status_and_verify_say_that_a_retry_was_stopped(here: None, source: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(source, model, out)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):

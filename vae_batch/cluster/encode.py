@@ -178,9 +178,11 @@ class _Run:
         self._stop_early()
 
     def _stop_early(self) -> None:
+        """End what begins hopelessly; a retry, which begins with rejects, is left alone."""
         images = self.counts["rows"] + self.counts["rejects"]
         hopeless = images in EARLY_IMAGES and self.counts["rejects"] > images / 2
-        if hopeless and self.spec.max_reject_rate < 0.5 and self.units_done < len(self.todo):
+        stops = self.spec.max_reject_rate < 0.5 and self.retry is None
+        if hopeless and stops and self.units_done < len(self.todo):
             examples = "\n".join(f"  {r.id}: {r.stage}: {r.error}: {r.message}" for r in self.examples)
             raise VaeBatchError(
                 f"stopped early: {self.counts['rejects']:,} of the first {images:,} images are rejects, such as\n"

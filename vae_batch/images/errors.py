@@ -7,7 +7,6 @@ import re
 from vae_batch.errors import VaeBatchError
 from vae_batch.types import Stage
 
-
 _OBJECT = re.compile(r" ?<[\w.]+(?: object)? at 0x[0-9a-f]+>")
 
 

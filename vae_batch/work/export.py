@@ -76,7 +76,7 @@ def export_rejects(out: str | Path, folder: str | Path) -> Exported:
 def _export_unit(reading: Reading, unit: Unit, rows: list[Row], folder: Path, number: int) -> Iterator[Row]:
     """Write the bytes of a unit's rejects as they are met; then name those that were not."""
     wanted = {(row["shard"], row["row"]): row for row in rows}
-    note = "read: there are no bytes"
+    note = "it could not be read: there are no bytes"
     try:
         for record in reading.read(_narrowed(unit, wanted), Tally()):
             row = wanted.get((record.shard, record.row))
