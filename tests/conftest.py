@@ -17,12 +17,16 @@ import vae_batch
 
 FACES, SHARD = 240, 40
 
+PLUG = Path(__file__).parent / "plug"
+"""Folder of the `sitecustomize` with decoders that crash or hang."""
+
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """A private cluster with two CPUs; `encode` finds it and leaves it open."""
+    """A private cluster with two CPUs, whose decoders crash when an image says so; `encode` leaves it open."""
     import ray
 
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUG), os.environ.get("PYTHONPATH")]))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
@@ -63,7 +67,7 @@ def encoded(ray_session: None, faces: Path, model: Path, tmp_path_factory: pytes
     return out
 
 
-def spec(source: Path, model: Path | str, out: Path, **more: Any) -> vae_batch.EncodeSpec:
+def spec(source: Path, model: Path | str, out: Path | str, **more: Any) -> vae_batch.EncodeSpec:
     """A spec with small units and batches."""
     values: dict[str, Any] = {"unit_size": 25, "batch_size": 16, "replicas": 2, **more}
     return vae_batch.EncodeSpec(source=str(source), model=str(model), out=str(out), **values)

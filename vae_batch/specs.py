@@ -109,6 +109,8 @@ class EncodeSpec(ImagesSpec):
     """Ray cluster; None: RAY_ADDRESS, else a private one on this machine."""
     max_reject_rate: float = Field(default=0.01, ge=0, le=1)
     """Above this share of rejects a finished job ends with exit code 3."""
+    hang_seconds: float = Field(default=120, gt=0)
+    """An image that takes longer to decode hangs: its replica is killed, and the image rejected if it does so again."""
     retry_rejects: bool = False
     """Make the units that have rejects anew."""
     extend: bool = False

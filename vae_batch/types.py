@@ -10,7 +10,7 @@ from typing import Any, Literal
 Stage = Literal["read", "decode", "transform", "encode"]
 """Where an image was lost: reading its bytes, decoding, crop and resize, or the model."""
 
-ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow"]
+ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow", "listing"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,7 +57,12 @@ class Tally:
     bytes: int = 0
     """Bytes of the images handed on."""
     sidecars: Counter[str] = field(default_factory=Counter)
-    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `late` (too far from its image)."""
+    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `late` (too far behind its images),
+    `alone` (in a tar, with no image of its key beside it)."""
+    unmatched: Counter[str] = field(default_factory=Counter)
+    """Images handed on that have no row in a label file, by file."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why images were left out; see `sources.join`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,7 +76,7 @@ class Piece:
     """Row number of the first file in this piece."""
     start: int = 0
     """tar: offset of the first header to read, in bytes of the uncompressed archive; zip: entry of the directory;
-    parquet, arrow: row group or batch."""
+    parquet, arrow: row; listing: byte offset, or row where it is a table."""
     end: int | None = None
     """Behind the last of these to read; None reads to the end of the shard."""
     files: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ def test_the_groups_as_text(out: Path) -> None:
         "          img03.jpg: Truncated File Read",
         "          m.tar/04.jpg: Truncated File Read",
         "       1  decode: UnidentifiedImageError",
-        "          img08.jpg: cannot identify image file",
+        "          img08.jpg: the file is empty",
     ]
 
 

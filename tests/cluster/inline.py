@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from vae_batch import storage
 from vae_batch.cluster import connect, encode
 from vae_batch.cluster.connect import Cluster
+from vae_batch.storage import publishing
 from vae_batch.work.encode import UnitEncoder
 
 
@@ -61,8 +61,14 @@ class Kill:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
         self.at, self.steps = at, 0
-        monkeypatch.setattr(storage, "publish", self._or_killed(storage.publish))
-        monkeypatch.setattr(Path, "unlink", self._or_killed(Path.unlink, Path.exists))
+        publish = self._or_killed(storage.publish)
+        for module in (storage, publishing):
+            monkeypatch.setattr(module, "publish", publish)
+        monkeypatch.setattr(storage, "remove", self._or_killed(storage.remove, storage.exists))
+
+    def some_steps(self, odd: bool) -> range:
+        """Every other step that was counted: two tests take turns."""
+        return range(int(odd), self.steps, 2)
 
     def _or_killed(self, act: Callable[..., None], counts: Callable[..., bool] | None = None) -> Callable[..., None]:
         def step(*arguments: Any, **options: Any) -> None:

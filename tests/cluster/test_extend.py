@@ -103,7 +103,7 @@ def test_killed_at_every_step(
     wanted = contents(tmp_path / "quiet")
     assert_finished(tmp_path / "quiet")
     assert kill.steps > 10
-    for step in range(kill.steps):
+    for step in kill.some_steps(bool(again)):
         out = copied(begun, tmp_path / f"killed{step}")
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
             Kill(patch, step)
@@ -124,7 +124,7 @@ def test_again_and_again(here: None, source: Path, model: Path, tmp_path: Path) 
     for i in range(3):
         (source / f"more{i}.jpg").write_bytes(image_bytes(80 + i))
         assert run(source, model, out, **EXTEND).units == 7 + i
-    job = JobFile.load(Layout(out))
+    job = JobFile.load(Layout.of(out))
     assert [state.units for state in job.history] == [6, 7, 8, 9]
     assert job.fields["source"] == job.history[0].digest != job.history[-1].digest
     assert {read_footer(part).fingerprint for part in (out / "data").iterdir()} == {job.fingerprint}
@@ -175,11 +175,16 @@ def test_a_pattern_of_tars_grows(here: None, model: Path, tmp_path: Path) -> Non
     assert_finished(tmp_path / "out")
 
 
-def test_verify_recomputes_from_the_grown_source(ray_session: None, source: Path, model: Path, tmp_path: Path) -> None:
+def test_verify_recomputes_from_the_grown_source_in_any_working_directory(
+    ray_session: None, source: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vae_batch.cluster.verify import verify_by_recomputing
 
-    run(source, model, tmp_path / "out", **EXTEND)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net").symlink_to(model)
+    run(Path("source"), Path("net"), Path("out"), **EXTEND)
     grow(source)
-    run(source, model, tmp_path / "out", **EXTEND)
+    run(Path("source"), Path("net"), Path("out"), **EXTEND)
+    monkeypatch.chdir("/")
     verdict = verify_by_recomputing(str(tmp_path / "out"), 8)
     assert verdict.ok, verdict.findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 import vae_batch
 from tests.conftest import FACES, image_bytes, snapshot, spec
-from vae_batch.cluster import pool
+from vae_batch.cluster import quarantine
 from vae_batch.cluster.report import Progress
 from vae_batch.errors import UnitError
 
@@ -26,7 +27,7 @@ import torch
 
 class Net(torch.nn.Module):
     image_size = 16
-    def __init__(self, seconds=0.15, crash=""):
+    def __init__(self, seconds=0.3, crash=""):
         super().__init__()
         torch.manual_seed(0)
         self.linear = torch.nn.Linear(3 * 16 * 16, 16)
@@ -130,29 +131,32 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(
 
 
 class Killer:
-    """A report that kills a replica's process each time that some more images are done, in the first half of a job.
+    """A report that kills a replica's process at each of the first ticks that see work going on.
 
-    In the second half nobody dies, so that each death is one of a replica with work, which the pool must notice.
+    No more than that: each death then is one of a replica that has, or will have, work, and the pool must notice it.
     """
 
-    def __init__(self, every: int) -> None:
-        self.every, self.next = every, every
+    def __init__(self, kills: int) -> None:
+        self.kills = kills
         self.lines: list[str] = []
         self.killed: list[int] = []
         self._others = set(self._replicas())
 
     @staticmethod
     def _replicas() -> dict[int, psutil.Process]:
-        found = psutil.process_iter(["cmdline"])
-        return {p.pid: p for p in found if "ray::Replica" in " ".join(p.info["cmdline"] or [])}
+        found = {}
+        for process in psutil.Process().children(recursive=True):  # of this process's Ray, and nobody else's
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "ray::Replica" in " ".join(process.cmdline()):
+                    found[process.pid] = process
+        return found
 
     def say(self, line: str) -> None:
         self.lines.append(line)
 
     def progress(self, state: Progress) -> None:
-        if self.next <= state.done < state.total / 2 and state.alive == state.replicas:
-            self.next = state.done + self.every
-            mine = {pid: p for pid, p in self._replicas().items() if pid not in {*self._others, *self.killed}}
+        mine = {pid: p for pid, p in self._replicas().items() if pid not in {*self._others, *self.killed}}
+        if 0 < state.done < state.total / 2 and mine and len(self.killed) < self.kills:
             pid, process = list(mine.items())[len(self.killed) % len(mine)]
             process.kill()
             self.killed.append(pid)
@@ -161,19 +165,20 @@ class Killer:
 def test_killed_replicas_are_replaced_and_their_units_redone(
     source: Path, slow: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    killer = Killer(every=30)
+    killer = Killer(kills=3)
     vae_batch.encode(spec(source, slow, tmp_path / "out", max_reject_rate=0.1), killer)
-    assert len(killer.killed) >= 2
-    told = [line for line in killer.lines if " died; another takes its place and redoes unit" in line]
-    pids = [int(found[1]) for line in told if (found := re.search(r"\(pid (\d+)\) died", line))]
-    assert sorted(pids) == sorted(killer.killed)
+    assert len(killer.killed) == 3
+    told = [line for line in killer.lines if "another takes its place" in line]
+    named = [int(found[1]) for line in told if (found := re.search(r"\(pid (\d+)\) died", line))]
+    assert len(told) == 3 and named and set(named) <= set(killer.killed)
+    assert any("redoes unit" in line for line in told)
     assert snapshot(tmp_path / "out") == undisturbed
 
 
 def test_a_unit_that_keeps_killing_its_replica_fails_the_job(
     ray_session: None, faces: Path, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "MAX_DEATHS", 2)
+    monkeypatch.setattr(quarantine, "MAX_DEATHS", 2)
     gate = tmp_path / "open"
     wanted = spec(faces, f"{slow}?seconds=0&crash={gate}", tmp_path / "out", replicas=1)
     with pytest.raises(UnitError, match="unit 0 was in hand each of the 2 times its replica died"):

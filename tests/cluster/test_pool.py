@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import ray
 
-from vae_batch.cluster import pool
+from vae_batch.cluster import pool, quarantine
 from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo
 from vae_batch.errors import ClusterError, ModelError, NoResourcesError, UnitError
+from vae_batch.latents.quarantine import Poison
 from vae_batch.types import Unit
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -25,6 +27,7 @@ class Fake:
 
     def __init__(self, diary: str, mischief: dict[int, tuple[str, int]], start: str = "") -> None:
         self.diary, self.mischief, self.start = Path(diary), mischief, start
+        self.since: float | None = None
 
     def place(self) -> str:
         return "here"
@@ -36,8 +39,13 @@ class Fake:
             raise ModelError(self.start)
         return ReplicaInfo("here", os.getpid(), "cpu", "{}")
 
-    def progress(self) -> tuple[int, int, int]:
-        return (-1, 0, 0)
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    def progress(self) -> tuple[int, int, int, float]:
+        return (-1, 0, 0, time.monotonic() - self.since if self.since else 0.0)
+
+    def quarantine(self, unit: Unit, hang_seconds: float) -> list[Poison]:
+        (self.diary / f"examined-{unit.number}-{time.time_ns()}").touch()
+        return [Poison("a", "b", 0, "", "SIGABRT")] if self.mischief[unit.number][0] == "poison" else []
 
     def process(self, unit: Unit) -> int:
         for attempt in range(100):
@@ -46,14 +54,19 @@ class Fake:
                 break
             except FileExistsError:
                 continue
+        self.since = time.monotonic()
         what, times = self.mischief.get(unit.number, ("", 0))
         if attempt < times:
-            if what == "die":
+            if what in ("die", "poison"):
+                time.sleep(0.3)  # the result before it is on its way
                 os._exit(1)
+            if what == "hang":
+                time.sleep(3600)
             if what == "model":
                 raise ModelError("bad model")
             raise OSError(5, "Input/output error")
         time.sleep(0.01)
+        self.since = None
         return unit.number * 10
 
 
@@ -68,7 +81,8 @@ def make(
     results: dict[int, list[int]] = {}
 
     def spawn(start: str = more.pop("start", ""), cpus: float = more.pop("cpus", 0.5)) -> Any:
-        return ray.remote(Fake).options(num_cpus=cpus, max_restarts=0).remote(str(diary), mischief, start)
+        actor = ray.remote(concurrency_groups={"control": 1})(Fake)
+        return actor.options(num_cpus=cpus, max_restarts=0).remote(str(diary), mischief, start)
 
     def on_result(unit: int, value: int) -> None:
         results.setdefault(unit, []).append(value)
@@ -135,3 +149,44 @@ def test_a_pool_with_fewer_places_than_replicas_works_with_those(diary: Path) ->
     workers, results = make(diary, {}, size=3, cpus=1.0)
     workers.run(range(9))
     assert len(results) == 9
+
+
+def examined(diary: Path) -> list[int]:
+    return sorted(int(file.name.split("-")[1]) for file in diary.glob("examined-*"))
+
+
+def test_a_unit_whose_replica_died_twice_is_examined_before_it_runs_again(diary: Path) -> None:
+    lines: list[str] = []
+    mischief = {2: ("poison", 2), 5: ("die", 4), 7: ("die", 1)}
+    workers, results = make(diary, mischief, quarantine=Quarantine(60, lines.append))
+    workers.run(range(9))
+    assert results == {n: [n * 10] for n in range(9)}
+    assert examined(diary) == [2, 5, 5]
+    assert lines.count("Unit 2 leaves quarantine without its poison, which is rejected: a (SIGABRT).") == 1
+    assert lines.count("Unit 5 leaves quarantine: none of its images does any harm. It is done again.") == 2
+
+
+def test_a_replica_that_hangs_is_killed_and_its_unit_examined_at_once(diary: Path) -> None:
+    lines: list[str] = []
+    workers, results = make(diary, {2: ("hang", 1)}, on_loss=lines.append, quarantine=Quarantine(1.0))
+    workers.run(range(6))
+    assert results == {n: [n * 10] for n in range(6)}
+    assert examined(diary) == [2]
+    assert len(lines) == 1 and "hung for more than 1 s and was killed; another takes its place and redoes" in lines[0]
+
+
+def test_a_unit_that_dies_without_poison_fails_the_job_at_last(diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "MAX_DEATHS", 3)
+    workers, _ = make(diary, {1: ("die", 99)}, quarantine=Quarantine(60))
+    with pytest.raises(UnitError, match=r"unit 1 was in hand each of the 3 times .* None of its images does any harm"):
+        workers.run(range(4))
+    assert examined(diary) == [1]
+
+
+def test_a_lost_node_is_not_held_against_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "MAX_DEATHS", 2)
+    deaths = Quarantine(60)
+    for _ in range(5):
+        deaths.died(0, "The actor died because its node has died. Node Id: 1f")
+    assert not deaths.suspects(0)
+    deaths.died(0, "The actor is dead because its worker process has died.")

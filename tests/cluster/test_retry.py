@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from tests.cluster.growing import CUT, assert_finished, contents, copied, damage
 from tests.cluster.inline import Kill, Killed, replicas_here
 from tests.cluster.test_encode import Lines
 from tests.conftest import image_bytes, spec
-from vae_batch import Summary
+from tests.s3 import serve
+from vae_batch import Summary, storage
 from vae_batch.errors import MismatchError, SourceError
 from vae_batch.latents.layout import Layout
+from vae_batch.work.export import export_rejects
 
 RETRY: dict[str, Any] = {"retry_rejects": True}
 
 
-def run(source: Path, model: Path, out: Path, report: Any = None, **more: Any) -> Summary:
+def run(source: Path, model: Path, out: Path | str, report: Any = None, **more: Any) -> Summary:
     wanted = spec(source, model, out, **{"unit_size": 4, "max_reject_rate": 1, "replicas": 1, **more})
     return vae_batch.encode(wanted, report)
 
@@ -44,7 +47,7 @@ def test_a_retry_on_ray_gives_the_rows_of_a_fresh_run(
     summary = run(source, model, out, report, replicas=2, **RETRY)
     assert (summary.rows, summary.rejects, summary.run["units"]) == (21, 1, 4)
     assert "Trying 3 rejects again: 4 units are made anew." in report.text
-    assert summary == Summary.load(Layout(out))
+    assert summary == Summary.load(Layout.of(out))
     assert_finished(out)
     run(source, model, tmp_path / "fresh")
     assert rows(out) == rows(tmp_path / "fresh")
@@ -88,7 +91,7 @@ def test_killed_at_every_step(
     wanted = contents(tmp_path / "quiet")
     assert_finished(tmp_path / "quiet")
     assert kill.steps > 15
-    for step in range(kill.steps):
+    for step in kill.some_steps(bool(again)):
         out = copied(begun, tmp_path / f"killed{step}")
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
             Kill(patch, step)
@@ -229,3 +232,44 @@ def test_repaired_and_grown_at_once(here: None, source: Path, model: Path, tmp_p
     summary = run(source, model, out, extend=True, **RETRY)
     assert (summary.rows, summary.rejects) == (30, 1)
     assert_finished(out)
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_an_output_under_a_uri_killed_on_the_way(
+    here: None, source: Path, model: Path, tmp_path: Path, step: int
+) -> None:
+    with serve() as s3:
+        out = s3.uri(f"faces/out{step}")
+        run(source, model, out)
+        repair(source)
+        grow(source)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            Kill(patch, step)
+            run(source, model, out, extend=True, **RETRY)
+        summary = run(source, model, out, extend=True, **RETRY)
+        assert (summary.rows, summary.rejects) == (30, 1)
+        assert vae_batch.verify(out).ok and vae_batch.status(out).state == "finished"
+        assert {r["id"] for r in vae_batch.rejects(out).to_pylist()} == {"img08.jpg"}
+        assert export_rejects(out, tmp_path / "bad").files == 1
+        state = storage.list_files(storage.join(out, ".vae_batch")).keys()
+        assert "retry.json" not in state and len([name for name in state if name.endswith(".arrow")]) == 2
+        assert len(storage.list_files(storage.join(out, ".vae_batch/rejects"))) == 1
+
+
+def test_a_changed_label_file_is_not_taken_in(here: None, source: Path, model: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "ages.csv"
+    labels.write_text("name,age\nimg00.jpg,3\n")
+    run(source, model, tmp_path / "out", labels=str(labels))
+    labels.write_text("name,age\nimg00.jpg,4\n")
+    grow(source)
+    with pytest.raises(MismatchError, match=r"A label file is another one or has changed: .* nor with --extend"):
+        run(source, model, tmp_path / "out", labels=str(labels), extend=True)
+
+
+def test_an_excluded_image_is_never_exported(here: None, source: Path, model: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.txt"
+    gone.write_text(hashlib.sha256(image_bytes(3)).hexdigest())
+    run(source, model, tmp_path / "out", exclude=str(gone))
+    repair(source)
+    assert export_rejects(tmp_path / "out", tmp_path / "bad").files == 1
+    assert "img08" in next((tmp_path / "bad").glob("0*")).name

@@ -121,7 +121,7 @@ def start_drawing(out: Path) -> subprocess.Popen[str]:
     arguments = ["draw-faces", str(out), "--count", "1000000", "--workers", "2"]
     process = subprocess.Popen([*start, *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 30
-    while not [path for path in out.glob(".unfinished/*.tar") if path.stat().st_size]:
+    while not [path for path in out.parent.glob(f".{out.name}.unfinished/*.tar") if path.stat().st_size]:
         assert time.monotonic() < until
         assert process.poll() is None
         time.sleep(0.05)
@@ -150,14 +150,17 @@ def test_ctrl_c_leaves_an_empty_folder_and_no_process(tmp_path: Path) -> None:
     assert group_is_gone(process.pid)
 
 
-def test_a_killed_run_leaves_no_shard_no_process_and_can_be_run_again(tmp_path: Path) -> None:
-    process = start_drawing(tmp_path)
+def test_a_killed_run_leaves_an_empty_folder_no_process_and_can_be_run_again(tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    process = start_drawing(out)
     process.kill()
     process.communicate(timeout=30)
-    assert [path.name for path in tmp_path.iterdir()] == [".unfinished"]
+    assert list(out.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir() if path != out] == [".faces.unfinished"]
     assert group_is_gone(process.pid)
-    write_faces(tmp_path, 5, size=SIZE, workers=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["faces-000000.tar"]
+    write_faces(out, 5, size=SIZE, workers=1)
+    assert [path.name for path in out.iterdir()] == ["faces-000000.tar"]
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_worker_loads_neither_torch_nor_ray() -> None:

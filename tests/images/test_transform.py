@@ -109,16 +109,25 @@ def test_a_transform_goes_both_ways() -> None:
     config = {"image_size": 64, "crop": "center", "resample": "bilinear"}
     assert Transform(64).to_dict() == config
     assert Transform.from_dict(config) == Transform(64)
+    assert Transform.from_dict({"image_size": 64}) == Transform(64)
+    for other in [Transform(8, "center:148"), Transform(8, "4x3+0+1", "contain"), Transform(8, "box", decode="fast")]:
+        assert Transform.from_dict(other.to_dict()) == other
+        assert other.to_dict() != Transform(8).to_dict()
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"image_size": 64, "fit": "cover"}, "unknown keys fit"),
+        ({"image_size": 64, "flip": True}, "unknown keys flip"),
         ({"crop": "center"}, "lacks image_size"),
         ({"image_size": 0}, "image_size is 0"),
         ({"image_size": "64"}, "image_size is '64'"),
-        ({"image_size": 64, "crop": "box"}, "crop is 'box'"),
+        ({"image_size": 64, "crop": "centre"}, "crop is 'centre'; it must be none, center, center:N"),
+        ({"image_size": 64, "crop": "center:0"}, "crop is 'center:0'"),
+        ({"image_size": 64, "crop": "148x148-1+0"}, "crop is '148x148-1"),
+        ({"image_size": 64, "crop": None}, "crop is 'None'"),
+        ({"image_size": 64, "fit": "fill"}, "fit is 'fill'; it must be one of cover, contain, stretch"),
+        ({"image_size": 64, "decode": "quick"}, "decode is 'quick'"),
         ({"image_size": 64, "resample": "lanczos"}, "resample is 'lanczos'"),
     ],
 )

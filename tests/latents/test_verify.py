@@ -174,7 +174,7 @@ def summary_changed(out: Path) -> None:
         (flip_a_byte, ["part-000003.parquet: "]),
         (rejects_gone, ["part-000000.parquet: rejects file 000000-"]),
         (rejects_changed, ["its content is not what its name says"]),
-        (forged_footer, ["rows + 0 rejects + 5 skipped is not"]),
+        (forged_footer, ["rows + 0 rejects + 5 skipped + 0 excluded is not"]),
         (footer_lost, ["part-000003.parquet: the footer has no vae_batch.unit"]),
         (summary_changed, ["summary.json says 241 rows, the parts have 240"]),
     ],
@@ -207,7 +207,7 @@ def test_an_edited_job_file_or_plan_is_refused(out: Path, tmp_path: Path) -> Non
         verify(out)
     job.write_text(text)
     next((out / ".vae_batch").glob("plan-*.arrow")).write_bytes(b"")
-    with pytest.raises(OutputError, match=r"plan-\w+\.arrow is missing or is not the plan"):
+    with pytest.raises(OutputError, match=r"plan-\w+\.arrow is not the plan that the job file names"):
         verify(out)
     with pytest.raises(OutputError, match=r"is no output of vae_batch: it has no \.vae_batch/job\.json"):
         verify(tmp_path)

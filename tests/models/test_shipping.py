@@ -76,6 +76,10 @@ def test_the_environments_modules_stay(tmp_path):
     assert run(tmp_path, "from vae_batch.models import *\nprint(module_sources('json:loads'))").strip() == "{}"
 
 
+def test_the_standard_library_stays_though_the_working_directory_is_above_it(tmp_path):
+    assert run(Path("/"), "from vae_batch.models import *\nprint(module_sources('json:loads'))").strip() == "{}"
+
+
 def test_a_saved_folder_has_no_sources(tmp_path):
     assert module_sources(str(tmp_path)) == {}
 

@@ -41,7 +41,7 @@ def test_labels_before_and_behind(tmp_path: Path) -> None:
         labels = {r.id.removeprefix("x.tar/"): r.labels for r in records}
         assert labels == {"a.jpg": {"x": 1}, "b.jpg": {"x": 2}, "d/c.jpg": None}
         assert (rejects, tally.seen, tally.skipped) == ([], 4, 1)
-        assert sum(tally.sidecars.values()) == 0
+        assert sum(tally.sidecars.values()) == (location.suffix == ".tar")  # in a tar a sidecar stands by its image
 
 
 def test_an_image_prefers_the_sidecar_of_its_own_name(tmp_path: Path) -> None:
@@ -62,9 +62,47 @@ def test_an_image_prefers_the_sidecar_of_its_own_name(tmp_path: Path) -> None:
 def test_keys_that_are_not_adjacent_are_never_merged(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(member(b"a.jpg") + member(b"b.jpg") + member(b"a.json", labelled(x=1)) + END)
-    records, _, tally = read_all(path)
-    assert [r.labels for r in records] == [None, None]
-    assert tally.skipped == 1
+    for unit_size in (None, 1):
+        records, _, tally = read_all(path, unit_size)
+        assert [r.labels for r in records] == [None, None]
+        assert (tally.skipped, tally.sidecars["alone"]) == (1, 1)
+
+
+@pytest.mark.parametrize("unit_size", [None, 7])
+def test_a_tar_of_all_images_and_then_all_sidecars_is_told(tmp_path: Path, unit_size: int | None) -> None:
+    path = tmp_path / "x.tar"
+    images = b"".join(member(b"%03d.jpg" % i) for i in range(40))
+    path.write_bytes(images + b"".join(member(b"%03d.json" % i, labelled(i=i)) for i in range(40)) + END)
+    records, _, tally = read_all(path, unit_size)
+    assert {r.labels for r in records} == {None}
+    assert (len(records), tally.skipped, tally.sidecars["alone"]) == (40, 40, 40)
+
+
+@pytest.mark.parametrize("unit_size", [None, 1, 2])
+def test_the_parts_of_a_key_stay_together(tmp_path: Path, unit_size: int | None) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(
+        member(b"1.left.jpg")
+        + member(b"1.cls", b"7")
+        + member(b"1.meta.json", labelled(meta=True))
+        + member(b"1.right.jpg")
+        + member(b"1.json", labelled(x=1))
+        + member(b"1/2.seg.png")
+        + member(b"1/2.jpg")
+        + member(b"1/2.json", labelled(x=2))
+        + member(b"1.left.jpg")  # the key once more, further on: another sample, and a name that was there
+        + member(b"1.json", labelled(x=3))
+        + END
+    )
+    records, rejects, tally = read_all(path, unit_size)
+    assert [(r.id, r.labels) for r in records] == [
+        ("x.tar/1.left.jpg", {"x": 1}),
+        ("x.tar/1.right.jpg", {"x": 1}),
+        ("x.tar/1/2.seg.png", {"x": 2}),
+        ("x.tar/1/2.jpg", {"x": 2}),
+    ]
+    assert [(r.id, r.error) for r in rejects] == [("x.tar/1.left.jpg", "DuplicateId")]
+    assert (tally.skipped, tally.sidecars["alone"]) == (2, 0)
 
 
 def test_dots_in_names_do_not_part_image_and_sidecar(tmp_path: Path) -> None:

@@ -89,3 +89,17 @@ def test_prefetch_runs_ahead_by_its_depth_and_no_more() -> None:
     time.sleep(0.3)
     assert made <= 4
     assert len(list(items)) == 19
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_leaving_a_unit_early_ends_its_reading_thread_at_once(tmp_path: Path, threads: int) -> None:
+    names = [f"{i:03}.jpg" for i in range(200)]
+    for i, name in enumerate(names):
+        (tmp_path / name).write_bytes(image_bytes(i))
+    batches = iter(feed_of(tmp_path, names, 8, threads))
+    next(batches)
+    time.sleep(0.3)  # until the reader waits for a buffer
+    begun = time.monotonic()
+    batches.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - begun < 2
+    assert not [thread for thread in threading.enumerate() if thread.name == "feed"]

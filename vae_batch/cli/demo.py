@@ -148,7 +148,7 @@ def _table(folder: Path) -> None:
     click.echo(TABLE.format(parts=parts).strip() + "\n")
     row = duckdb.sql(TABLE.format(parts=parts)).fetchall()[0]
     active = duckdb.sql(ACTIVE.format(parts=parts)).fetchall()[0]
-    summary = Summary.load(Layout((folder / "latents").absolute()))
+    summary = Summary.load(Layout.of(folder / "latents"))
     assert summary is not None
     click.echo(f"   rows                      {row[0]:>8,}")
     click.echo(f"   rejects                   {summary.rejects:>8,}")

@@ -51,6 +51,9 @@ _OPTIONS = [
         "--max-reject-rate", type=float, default=0.01, show_default=True,
         help="Above this share of rejects the job ends with exit code 3.",
     ),
+    click.option(
+        "--hang-seconds", type=float, default=120, show_default=True, help="An image that decodes for longer hangs."
+    ),
 ]  # fmt: skip
 
 

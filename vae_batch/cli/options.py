@@ -7,6 +7,20 @@ from typing import Any
 
 import click
 
+from vae_batch import storage
+
+
+class _DataSet(click.Path):
+    """The folder of a data set: one that is here, or a URI."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if storage.is_remote(value):
+            return value
+        return super().convert(value, param, ctx)
+
+
+DATA_SET = _DataSet(exists=True, file_okay=False)
+
 _IMAGES = [
     click.option("--image-column", help="Parquet, Arrow, listings: the column of images or paths.  [default: found]"),
     click.option("--id-column", help="Parquet, Arrow, listings: the column of ids.  [default: file#row, or the path]"),

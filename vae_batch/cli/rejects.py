@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vae_batch.cli.options import DATA_SET
+
 if TYPE_CHECKING:
     from vae_batch.latents.rejects import Group
 
 
 @click.command()
-@click.argument("out", type=click.Path(exists=True, file_okay=False))
+@click.argument("out", type=DATA_SET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the groups with their examples.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every reject as a line of CSV.")
 @click.option(

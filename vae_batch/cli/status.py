@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from vae_batch.cli.options import DATA_SET
+
 
 @click.command()
-@click.argument("out", type=click.Path(exists=True, file_okay=False))
+@click.argument("out", type=DATA_SET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(out: str, as_json: bool) -> None:
     """Say how far the job in OUT is, from its files alone.
@@ -29,7 +31,8 @@ def command(out: str, as_json: bool) -> None:
     click.echo(f"{now.state}: {now.units_done:,} of {now.units:,} units, {now.seen:,}{of} files seen")
     if now.units_to_redo:
         click.echo(f"{now.units_to_redo:,} of these units are to be made anew by the retry under way")
-    click.echo(f"{now.rows:,} rows, {now.rejects:,} rejects, {now.skipped:,} skipped, {size(now.bytes)}")
+    excluded = f", {now.excluded:,} excluded" if now.excluded else ""
+    click.echo(f"{now.rows:,} rows, {now.rejects:,} rejects, {now.skipped:,} skipped{excluded}, {size(now.bytes)}")
     if now.images_per_second:
         left = f", about {now.seconds_left:,.0f} s left" if now.seconds_left is not None else ""
         at = f" on {now.replicas} replicas" if now.replicas else ""

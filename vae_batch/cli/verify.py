@@ -6,9 +6,11 @@ import sys
 
 import click
 
+from vae_batch.cli.options import DATA_SET
+
 
 @click.command()
-@click.argument("out", type=click.Path(exists=True, file_okay=False))
+@click.argument("out", type=DATA_SET)
 @click.option(
     "--fraction", type=click.FloatRange(0, 1), default=1.0, show_default=True,
     help="Share of the parts whose values are read; footers and ids are always checked.",

@@ -71,6 +71,10 @@ def connect(address: str | None = None, verbose: bool = False) -> Iterator[Clust
 
 def _knock(address: str) -> None:
     """Fail at once where nothing listens at `host:port`: Ray itself would try for minutes."""
+    if address.startswith(("http://", "https://")):
+        raise ConnectionError("that is a dashboard's address; give the cluster's own, host:6379, or ray://host:10001")
+    if "://" in address:
+        return
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from vae_batch import storage
 from vae_batch.cluster import connect as connecting
 from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
 from vae_batch.cluster.report import Progress, Report, Silent, duration
 from vae_batch.cluster.resources import choose
@@ -19,7 +20,7 @@ from vae_batch.errors import InterruptedJobError, OutputError, SpecError, TooMan
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import Plan, open_plan
 from vae_batch.latents.retry import end_retry, load_retry, save_retry
 from vae_batch.latents.summary import Summary, finished_summary, remove_strays, summarise
 from vae_batch.models import module_sources
@@ -61,8 +62,8 @@ def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
     spec, layout = prepared.spec, prepared.layout
     for remark in prepared.remarks:
         report.say(remark)
-    file, job = open_job(prepared)
-    plan = Plan(layout.plan(file.plan.sha256))
+    file, job = open_job(prepared, report.say)
+    plan = open_plan(layout, file.plan)
     wanted = spec.unit_range(len(plan))
     if not wanted:
         raise SpecError(f"units={spec.units!r} leaves nothing: the plan has the units 0 to {len(plan) - 1}")
@@ -92,7 +93,8 @@ def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
         storage.sweep(layout.tmp)
         summary.save(layout)
         end_retry(layout)
-    report.say(_ending(summary))
+    join = job.reading.join
+    report.say("\n".join([*(join.remarks(summary.notes, summary.complete) if join else ()), _ending(summary)]))
     return _judge(summary, spec)
 
 
@@ -138,6 +140,7 @@ class _Run:
             on_tick=self._tick,
             on_ready=self._ready,
             on_loss=self.report.say,
+            quarantine=Quarantine(spec.hang_seconds, self.report.say),
         )
         self._begun = time.monotonic()
         try:
@@ -204,9 +207,10 @@ class _Run:
                 "seconds_left": self.state.seconds_left,
                 "replicas": self.state.alive,
             }
-            storage.write_json(self.layout.progress, value, self.layout.tmp)
-            if self.retry is not None:
-                save_retry(self.layout, self.retry)
+            with contextlib.suppress(OSError):  # a storage that fails now and then fails units, which are tried again
+                storage.write_json(self.layout.progress, value, self.layout.tmp)
+                if self.retry is not None:
+                    save_retry(self.layout, self.retry)
 
     def account(self) -> dict[str, Any]:
         """Say where the time went."""
@@ -264,7 +268,8 @@ def _hiring(size: int, resources: Resources, job: EncodeJob) -> str:
 
 def _totals(summary: Summary) -> str:
     skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
-    return f"{summary.rows:,} rows, {summary.rejects:,} rejects{skipped} in {summary.units:,} parts"
+    excluded = f", {summary.excluded:,} excluded" if summary.excluded else ""
+    return f"{summary.rows:,} rows, {summary.rejects:,} rejects{skipped}{excluded} in {summary.units:,} parts"
 
 
 def _ending(summary: Summary) -> str:
@@ -309,7 +314,7 @@ def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
 
 
 def _how_to_go_on(spec: EncodeSpec, name: str) -> str:
-    layout = Layout(Path(spec.out).absolute())
+    layout = Layout.of(spec.out)
     try:
         done = layout.parts()[0] - (load_retry(layout) or set())
         total = JobFile.load(layout).plan.units

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,10 +81,14 @@ def _time(prepared: Prepared, report: Report) -> tuple[int, float]:
     """Encode the first images on one replica; give the replicas there would be, and images a second of one."""
     spec = prepared.spec
     first = next(iter(prepared.units()))
-    with connect(spec.address) as cluster:
+    with tempfile.TemporaryDirectory() as folder, connect(spec.address) as cluster:
+        join, _ = prepared.labelling.build(folder, folder)
+        reading = replace(prepared.job.reading, join=join)
         report.say(cluster.line())
         size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)
-        replica = spawn(replace(prepared.job, fingerprint="probe"), resources, module_sources(spec.model))
+        replica = spawn(
+            replace(prepared.job, reading=reading, fingerprint="probe"), resources, module_sources(spec.model)
+        )
         try:
             _get(replica.setup.remote())
             images, seconds = _get(replica.probe.remote(first, PROBE_IMAGES))

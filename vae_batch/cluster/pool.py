@@ -11,15 +11,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo
 from vae_batch.errors import ClusterError, NoResourcesError, UnitError, VaeBatchError
 from vae_batch.types import Unit
 
 PLACEMENT_SECONDS = 60.0
 """So long may it take until the first replica has a place on the cluster."""
-
-MAX_DEATHS = 10
-"""A unit that was in hand this often when its replica died fails the job."""
 
 MAX_FAILURES = 3
 """A unit that raised this often fails the job."""
@@ -28,6 +26,9 @@ MAX_IDLE_DEATHS = 5
 """Replicas that may die in a row before any of them is ready."""
 
 TICK_SECONDS = 0.5
+
+SILENT_SECONDS = 30.0
+"""A busy process may take so long to answer; one that is silent for longer hangs, as an image does at its limit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,9 +40,11 @@ class _Worker:
     info: ReplicaInfo | None = None
     units: deque[int] = field(default_factory=deque)
     """In hand: the first is running, the second queued."""
-    progress: tuple[int, int, int] = (-1, 0, 0)
-    asked: bool = False
-    """Whether a progress call is under way."""
+    progress: tuple[int, int, int, float] = (-1, 0, 0, 0.0)
+    asked: float | None = None
+    """Since when a progress call is under way."""
+    examining: bool = False
+    """Whether its unit is in quarantine there."""
 
 
 class Pool:
@@ -56,6 +59,7 @@ class Pool:
         on_tick: called a few times a second.
         on_ready: called with the info of each replica that becomes ready.
         on_loss: called with a line for each replica that died.
+        quarantine: counts the deaths, and says which units are to be examined.
     """
 
     def __init__(
@@ -68,13 +72,14 @@ class Pool:
         on_tick: Callable[[Pool], None] = lambda pool: None,
         on_ready: Callable[[ReplicaInfo], None] = lambda info: None,
         on_loss: Callable[[str], None] = lambda line: None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._spawn, self.size, self._get_unit, self._call = spawn, size, get_unit, call
         self._on_result, self._on_tick, self._on_ready, self._on_loss = on_result, on_tick, on_ready, on_loss
+        self._quarantine = quarantine or Quarantine()
         self._workers: list[_Worker] = []
         self._refs: dict[Any, tuple[_Worker, str]] = {}
         self._todo: deque[int] = deque()
-        self._deaths: Counter[int] = Counter()
         self._failures: Counter[int] = Counter()
         self._idle_deaths = 0
         self._started = self._last_tick = 0.0
@@ -122,15 +127,23 @@ class Pool:
             )
 
     def _hand_out(self) -> None:
-        """One unit running and one queued per replica; the last units are not queued behind others."""
+        """One unit running and one queued per replica; the last units, and suspects, are not queued behind others."""
         for depth in (1, 2):
             for worker in self._workers:
-                spare = depth == 1 or len(self._todo) > len(self._workers)
-                if self._todo and spare and worker.info and len(worker.units) < depth:
-                    number = self._todo.popleft()
-                    worker.units.append(number)
-                    method = getattr(worker.handle, self._call)
-                    self._watch(worker, "unit", method.remote(self._get_unit(number)))
+                spare = depth == 1 or (len(self._todo) > len(self._workers) and not worker.examining)
+                if not self._todo or (depth == 2 and self._quarantine.suspects(self._todo[0])):
+                    return
+                if spare and worker.info and len(worker.units) < depth:
+                    self._give(worker, self._todo.popleft())
+
+    def _give(self, worker: _Worker, number: int) -> None:
+        worker.units.append(number)
+        unit = self._get_unit(number)
+        worker.examining = self._quarantine.suspects(number)
+        if worker.examining:
+            self._watch(worker, "quarantine", self._quarantine.examine(worker.handle, unit))
+        else:
+            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit))
 
     def _watch(self, worker: _Worker, what: str, ref: Any) -> None:
         self._refs[ref] = (worker, what)
@@ -161,16 +174,20 @@ class Pool:
             worker.info, self._idle_deaths = value, 0
             self._on_ready(value)
         elif what == "progress":
-            worker.progress, worker.asked = value, False
+            worker.progress, worker.asked = value, None
+        elif what == "quarantine":
+            unit, worker.examining = worker.units.popleft(), False
+            self._quarantine.examined(unit, value)
+            self._todo.appendleft(unit)
         else:
             self._on_result(worker.units.popleft(), value)
 
     def _failed(self, worker: _Worker, what: str, error: RayTaskError) -> None:
         """A method raised: our own errors end the job, others are tried again a few times."""
         cause = error.cause if isinstance(error.cause, Exception) else error
-        if what != "unit":
+        if what not in ("unit", "quarantine"):
             raise (cause if isinstance(cause, VaeBatchError) else ClusterError(f"a replica did not start: {error}"))
-        unit = worker.units.popleft()
+        unit, worker.examining = worker.units.popleft(), False
         self._failures[unit] += 1
         if isinstance(cause, VaeBatchError):
             raise cause
@@ -182,23 +199,22 @@ class Pool:
         self._todo.append(unit)
 
     def _lost(self, worker: _Worker, error: RayError) -> None:
-        """A process or node died: its units go back to the front, another replica takes its place."""
-        ray.kill(worker.handle)  # an actor that is only unreachable must not come back
-        self._workers.remove(worker)
-        self._refs = {ref: item for ref, item in self._refs.items() if item[0] is not worker}
-        self._on_loss(_obituary(worker))
+        """A process or node died."""
+        self._remove(worker, _obituary(worker))
         if worker.units:
-            self._deaths[worker.units[0]] += 1
-            if self._deaths[worker.units[0]] >= MAX_DEATHS:
-                raise UnitError(
-                    f"unit {worker.units[0]} was in hand each of the {MAX_DEATHS} times its replica died; what was "
-                    f"published stays. Ray says: {error}"
-                )
+            self._quarantine.died(worker.units[0], str(error))
         elif worker.info is None:
             self._idle_deaths += 1
             if self._idle_deaths >= MAX_IDLE_DEATHS:
                 raise ClusterError(f"{MAX_IDLE_DEATHS} replicas in a row died while starting. Ray says: {error}")
+
+    def _remove(self, worker: _Worker, line: str) -> None:
+        """Its units go back to the front, another replica takes its place."""
+        ray.kill(worker.handle)  # an actor that is only unreachable must not come back
+        self._workers.remove(worker)
+        self._refs = {ref: item for ref, item in self._refs.items() if item[0] is not worker}
         self._todo.extendleft(reversed(worker.units))
+        self._on_loss(line)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -206,13 +222,25 @@ class Pool:
             return
         self._last_tick = now
         for worker in self._workers:
-            if worker.units and not worker.asked:
-                worker.asked = True
+            if worker.units and worker.asked is None:
+                worker.asked = now
                 self._watch(worker, "progress", worker.handle.progress.remote())
+        self._end_hangs(now)
         self._on_tick(self)
 
+    def _end_hangs(self, now: float) -> None:
+        """Kill replicas that have been decoding one image, or have not answered, for too long."""
+        limit = self._quarantine.hang_seconds
+        if limit is None:
+            return
+        for worker in [w for w in self._workers if w.units]:
+            silent = 0.0 if worker.asked is None else now - worker.asked
+            if worker.progress[3] > limit or silent > max(limit, SILENT_SECONDS):
+                self._remove(worker, _obituary(worker, f"hung for more than {limit:g} s and was killed"))
+                self._quarantine.hung(worker.units[0])
 
-def _obituary(worker: _Worker) -> str:
-    where = f"on {worker.info.host} (pid {worker.info.pid}) died" if worker.info else "died while starting"
+
+def _obituary(worker: _Worker, died: str = "died") -> str:
+    where = f"on {worker.info.host} (pid {worker.info.pid}) {died}" if worker.info else "died while starting"
     units = ", ".join(map(str, worker.units))
     return f"A replica {where}; another takes its place" + (f" and redoes unit {units}." if units else ".")

@@ -15,6 +15,7 @@ from vae_batch.errors import NoResourcesError
 from vae_batch.types import Receipt, Unit
 
 if TYPE_CHECKING:
+    from vae_batch.latents.quarantine import Poison
     from vae_batch.work.encode import UnitEncoder
     from vae_batch.work.job import EncodeJob
 
@@ -53,9 +54,9 @@ class Replica:
         return socket.gethostname()
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
-    def progress(self) -> tuple[int, int, int]:
-        """Give the unit in hand (-1: none), its images done and its rejects so far."""
-        return self._encoder.progress if self._encoder else (-1, 0, 0)
+    def progress(self) -> tuple[int, int, int, float]:
+        """Give the unit in hand (-1: none), its images done, its rejects, and since how many seconds one is decoded."""
+        return (*self._encoder.progress, self._encoder.watch.seconds()) if self._encoder else (-1, 0, 0, 0.0)
 
     def setup(self) -> ReplicaInfo:
         """Load the model.
@@ -91,6 +92,12 @@ class Replica:
     def process(self, unit: Unit) -> Receipt:
         """Make a unit's part and publish it."""
         return self._ready().encode(unit)
+
+    def quarantine(self, unit: Unit, hang_seconds: float) -> list[Poison]:
+        """Find the images that kill or hang the process that decodes them; see `work.quarantine.examine`."""
+        from vae_batch.work.quarantine import examine
+
+        return examine(self._job, unit, hang_seconds)
 
     def probe(self, unit: Unit, images: int) -> tuple[int, float]:
         """Time the first images of a unit; see `UnitEncoder.probe`."""

@@ -12,10 +12,14 @@ from types import FrameType
 from vae_batch.errors import InterruptedJobError
 
 
+class _SignalReceived(BaseException):
+    """Travels from wherever the signal hit; no `except Exception` on the way, a library's or ours, may swallow it."""
+
+
 def _raise(number: int, _: FrameType | None) -> None:
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, _exit)
-    raise InterruptedJobError(signal.Signals(number).name)
+    raise _SignalReceived(signal.Signals(number).name)
 
 
 def _exit(number: int, _: FrameType | None) -> None:
@@ -23,7 +27,7 @@ def _exit(number: int, _: FrameType | None) -> None:
 
 
 def listen() -> None:
-    """Raise `InterruptedJobError` at the first signal and end at once at the second; main thread only.
+    """Stop at the first signal and end at once at the second; main thread only.
 
     Called again after `ray.init`, which sets a handler of its own.
     """
@@ -34,7 +38,11 @@ def listen() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Listen for signals inside, and put back what was there before."""
+    """Listen for signals inside, and put back what was there before.
+
+    Raises:
+        InterruptedJobError: SIGINT or SIGTERM came.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -42,6 +50,8 @@ def interruptible() -> Iterator[None]:
     listen()
     try:
         yield
+    except _SignalReceived as received:
+        raise InterruptedJobError(str(received)) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

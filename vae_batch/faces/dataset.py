@@ -1,6 +1,6 @@
 """A data set of drawn faces on disk: tar shards in the WebDataset convention, or folders; on all cores.
 
-Everything is drawn into `OUT/.unfinished` and moved up at the end, so that OUT is either empty or whole: a
+Everything is drawn into a folder beside OUT that takes its name at the end, so that OUT is either empty or whole: a
 run that was stopped leaves nothing to be taken for a data set, and the same command starts afresh.
 """
 
@@ -20,7 +20,6 @@ from vae_batch.faces.shard import Shard
 from vae_batch.faces.workers import draw_all
 
 Format = Literal["tar", "folder"]
-UNFINISHED = ".unfinished"
 SMALLEST, LARGEST = 32, 2048
 
 
@@ -71,8 +70,7 @@ def write_faces(
     workshop = _prepare(Path(out))
     try:
         total = draw_all(workshop, shards, workers or _cores(), on_progress)
-        for shard in shards:
-            (workshop / shard.name).rename(workshop.parent / shard.name)
+        workshop.rename(Path(out).absolute())
     except OSError as error:
         raise OutputError(f"cannot write faces to {out}: {error}") from error
     finally:
@@ -109,11 +107,12 @@ def _shards(count: int, format: Format, shard_size: int, size: tuple[int, int], 
 
 
 def _prepare(out: Path) -> Path:
-    """Make `out` and, in it, an empty folder to draw into."""
-    workshop = out / UNFINISHED
+    """Make `out` and, beside it, an empty folder to draw into."""
+    out = out.absolute()
+    workshop = out.with_name(f".{out.name}.unfinished")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        others = sorted(entry.name for entry in out.iterdir() if entry != workshop)
+        others = sorted(entry.name for entry in out.iterdir())
         if others:
             found = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
             raise OutputError(f"{out} is not empty (it holds {found}): name a new folder, or empty this one")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import logging
-import warnings
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vae_batch.images.errors import ImageError
 from vae_batch.images.jpeg import inspect, orientation_of
 from vae_batch.images.modes import U8, to_rgb
+from vae_batch.images.quiet import silence
 
 MAX_PIXELS = 178_956_970
 """Pixels above which an image is refused from its header: where Pillow itself sees a decompression bomb."""
@@ -24,8 +23,7 @@ Image.init()
 FORMATS = sorted(set(Image.OPEN) - _REFUSED)
 """Formats that Pillow may try."""
 
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
+silence()
 
 
 def decode(data: bytes) -> U8:
@@ -47,8 +45,17 @@ def decode(data: bytes) -> U8:
         pixels = _fast(data)
         return _with_pillow(data) if pixels is None else pixels
     except Exception as error:
-        message = str(error) or "no reason given"
-        raise ImageError("decode", type(error).__name__, message[:500]) from error
+        raise decode_error(error, data) from error
+
+
+def decode_error(error: Exception, data: bytes) -> ImageError:
+    """Say what a decoder raised, in words that are the same each time."""
+    message = str(error) or "no reason given"
+    if isinstance(error, UnidentifiedImageError):  # its own text is the address of a buffer
+        message = (
+            f"no image of a format that can be read; it begins with {data[:16]!r}" if data else "the file is empty"
+        )
+    return ImageError("decode", type(error).__name__, message[:500])
 
 
 def _fast(data: bytes) -> U8 | None:
@@ -63,7 +70,7 @@ def _fast(data: bytes) -> U8 | None:
         return None
     if pixels.shape != (info.height, info.width, 3):
         return None
-    return _upright(pixels, info.orientation)
+    return upright(pixels, info.orientation)
 
 
 def _with_pillow(data: bytes) -> U8:
@@ -74,7 +81,7 @@ def _with_pillow(data: bytes) -> U8:
             orientation = orientation_of(image.getexif())
         except Exception:  # damaged metadata is no reason to lose the picture
             orientation = 1
-        return _upright(to_rgb(image), orientation)
+        return upright(to_rgb(image), orientation)
 
 
 def _check_pixels(width: int, height: int) -> None:
@@ -82,7 +89,7 @@ def _check_pixels(width: int, height: int) -> None:
         raise Image.DecompressionBombError(f"{width:,} × {height:,} pixels; more than {MAX_PIXELS:,} are not decoded")
 
 
-def _upright(pixels: U8, orientation: int) -> U8:
+def upright(pixels: U8, orientation: int) -> U8:
     """Undo an EXIF orientation (1 to 8) by flips and a transposition."""
     if orientation == 1:
         return pixels

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from vae_batch.errors import OutputError
-from vae_batch.latents.ipc import write_ipc
+from vae_batch.latents.ipc import open_ipc, write_ipc
 from vae_batch.latents.layout import Layout
 
 SCHEMA = pa.schema([pa.field("path", pa.large_string()), pa.field("size", pa.int64())])
@@ -92,28 +91,25 @@ def compare(layout: Layout, kept: str, found: Iterable[pa.RecordBatch]) -> Chang
     Raises:
         OutputError: the kept file is missing or damaged.
     """
-    try:
-        with (
-            pa.memory_map(str(layout.collection(kept))) as file,
-            duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as db,
-        ):
-            reader = pa.ipc.open_file(file)
-            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-            db.register("kept", pa.RecordBatchReader.from_batches(SCHEMA, batches))
-            db.register("found", pa.RecordBatchReader.from_batches(SCHEMA, found))
-            table = db.sql(_DIFFERENCE).to_arrow_table()
-    except (OSError, pa.ArrowException, duckdb.Error) as error:
-        raise OutputError(f"{layout.collection(kept)} is missing or damaged: {error}") from None
+    reader = _open(layout, kept)
+    batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+    with duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as db:
+        db.register("kept", pa.RecordBatchReader.from_batches(SCHEMA, batches))
+        db.register("found", pa.RecordBatchReader.from_batches(SCHEMA, found))
+        table = db.sql(_DIFFERENCE).to_arrow_table()
     return Change(*(_paths(table, what) for what in ("new", "gone", "changed")))
 
 
 def missing_again(layout: Layout, kept: str, change: Change) -> pa.Array:
     """Paths that units hold and that are not in the source now: those gone before, less what came back."""
-    with pa.memory_map(str(layout.collection(kept))) as file:
-        table = pa.ipc.open_file(file).read_all()
+    table = _open(layout, kept).read_all()
     before = table.filter(table["size"].is_null())["path"].combine_chunks()
     back = pa.compute.is_in(before, value_set=change.changed.cast(before.type))
     return pa.concat_arrays([before.filter(pa.compute.invert(back)), change.gone.cast(before.type)])
+
+
+def _open(layout: Layout, kept: str) -> pa.RecordBatchFileReader:
+    return open_ipc(layout.collection(kept), kept, "list of the source's files")
 
 
 def _paths(table: pa.Table, what: str) -> pa.Array:

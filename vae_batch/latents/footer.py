@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 
 
@@ -27,24 +28,27 @@ class Footer:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     ids_sha256: str
     values_sha256: str
     rejects_file: str
     moments: str
     notes: dict[str, dict[str, int]]
-    """Labels that did not fit (`nulls`), unforeseen keys, sidecars without labels, by name."""
+    """Labels that did not fit (`nulls`), unforeseen keys, sidecars without labels, images without a row in a label file
+    (`unmatched`), and why images were left out (`excluded`), by name."""
     fp32_rows: list[int]
     """Rows of the part that were made in fp32 because reduced precision gave no finite value."""
 
 
-def read_footer(path: Path) -> Footer:
+def read_footer(path: str | Path) -> Footer:
     """Read one part's footer; no row is read.
 
     Raises:
         OutputError: the file is no whole Parquet file, or not one of ours.
     """
     try:
-        metadata = pq.read_metadata(path)
+        with storage.open_input(path) as file:
+            metadata = pq.read_metadata(file)
         ours = {
             key.decode().removeprefix("vae_batch."): value.decode()
             for key, value in (metadata.metadata or {}).items()
@@ -56,6 +60,7 @@ def read_footer(path: Path) -> Footer:
             rows=int(ours["rows"]),
             rejects=int(ours["rejects"]),
             skipped=int(ours["skipped"]),
+            excluded=int(ours["excluded"]),
             notes=json.loads(ours["notes"]),
             fp32_rows=json.loads(ours["fp32_rows"]),
             **{
@@ -64,18 +69,18 @@ def read_footer(path: Path) -> Footer:
             },
         )
     except KeyError as error:
-        raise OutputError(f"{path.name}: the footer has no vae_batch.{error.args[0]}") from None
+        raise OutputError(f"{storage.name_of(path)}: the footer has no vae_batch.{error.args[0]}") from None
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise OutputError(f"{path.name}: not a whole Parquet file of this package: {error}") from None
+        raise OutputError(f"{storage.name_of(path)}: not a whole Parquet file of this package: {error}") from None
     if metadata.num_rows != footer.rows:
-        raise OutputError(f"{path.name}: has {metadata.num_rows} rows, its footer says {footer.rows}")
+        raise OutputError(f"{storage.name_of(path)}: has {metadata.num_rows} rows, its footer says {footer.rows}")
     return footer
 
 
-def read_footers(paths: Iterable[Path]) -> Iterator[Footer | OutputError]:
+def read_footers(paths: Iterable[str | Path]) -> Iterator[Footer | OutputError]:
     """Read many footers in parallel, some at a time, in order; an error takes the place of a spoiled footer."""
 
-    def one(path: Path) -> Footer | OutputError:
+    def one(path: str | Path) -> Footer | OutputError:
         try:
             return read_footer(path)
         except OutputError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,11 @@ from vae_batch.latents.plan import PlanTotals
 FORMAT = 2
 VALUES_VERSION = 1
 """Raised whenever this package would write other values for the same spec."""
+
+_LABELS = (
+    "A label file is another one or has changed: the rows that are there have their labels from the old one, so it is "
+    "not taken in, nor with --extend.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,15 @@ class JobFile:
 
     def save(self, layout: Layout) -> None:
         """Write the job file whole."""
-        value = {"format": FORMAT, "fingerprint": self.fingerprint, **asdict(self)}
-        storage.write_json(layout.job, value, layout.tmp)
+        storage.write_json(layout.job, self._value(), layout.tmp)
+
+    def create(self, layout: Layout) -> None:
+        """Write the job file of a new OUT; another one that is there by now stays, where the storage can tell."""
+        with contextlib.suppress(FileExistsError):
+            storage.write_json(layout.job, self._value(), layout.tmp, new=True)
+
+    def _value(self) -> dict[str, Any]:
+        return {"format": FORMAT, "fingerprint": self.fingerprint, **asdict(self)}
 
     @classmethod
     def load(cls, layout: Layout) -> JobFile:
@@ -71,7 +84,7 @@ class JobFile:
             OutputError: missing, damaged, of a later format, or edited (its fingerprint does not fit its fields).
         """
         try:
-            value = json.loads(layout.job.read_text())
+            value = json.loads(storage.read_bytes(layout.job))
             if value.pop("format") != FORMAT:
                 raise OutputError(f"{layout.job}: written by another version of vae_batch; use that one")
             fingerprint = value.pop("fingerprint")
@@ -81,7 +94,9 @@ class JobFile:
             job = cls(**value)
         except FileNotFoundError:
             raise OutputError(f"{layout.out} is no output of vae_batch: it has no .vae_batch/job.json") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise OutputError(f"{layout.job} cannot be read: {error}") from None
+        except (ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{layout.job} is damaged: {error!r}") from None
         if job.fingerprint != fingerprint:
             raise OutputError(f"{layout.job} was changed: its fields do not give its fingerprint {fingerprint}")
@@ -94,14 +109,13 @@ def existing_job(layout: Layout) -> JobFile | None:
     Raises:
         OutputError: OUT holds something else.
     """
-    if layout.job.exists():
+    if storage.exists(layout.job):
         return JobFile.load(layout)
-    if not layout.out.exists():
-        return None
-    if not layout.out.is_dir():
-        raise OutputError(f"{layout.out} is a file; --out wants a folder")
-    strangers = {p.name for p in layout.out.iterdir()} - {".vae_batch", "data"}
-    if strangers or (layout.data.exists() and any(layout.data.iterdir())):
+    try:
+        strangers = storage.list_files(layout.out).keys() - {".vae_batch", "data"}
+    except NotADirectoryError:
+        raise OutputError(f"{layout.out} is a file; --out wants a folder") from None
+    if strangers or storage.list_files(layout.data):
         raise OutputError(
             f"{layout.out} is not empty and has no .vae_batch/job.json, so it is no job's output: "
             "give a new or empty folder"
@@ -124,7 +138,7 @@ def check_same(layout: Layout, job: JobFile, wanted: Mapping[str, Any]) -> None:
     table = "\n".join(f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in rows)
     raise MismatchError(
         f"{layout.out} belongs to a job with other settings:\n{table}\n"
-        "Run with the settings in OUT to continue it, or give another --out."
+        f"{_LABELS if 'label_files' in keys else ''}Run with the settings in OUT to continue it, or give another --out."
     )
 
 

@@ -112,12 +112,12 @@ def write_rejects(layout: Layout, unit: int, rejects: Sequence[Reject]) -> str:
     data = sink.getvalue()
     final = layout.rejects_file(unit, storage.bytes_sha256(data))
     storage.write_bytes(final, data, layout.tmp)
-    return final.name
+    return storage.name_of(final)
 
 
-def read_rejects(path: Path) -> pa.Table:
+def read_rejects(path: str | Path) -> pa.Table:
     """Read a rejects file."""
-    with pa.memory_map(str(path)) as file:
+    with storage.open_input(path) as file:
         return pa.ipc.open_file(file).read_all()
 
 

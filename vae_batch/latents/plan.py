@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from vae_batch.latents.ipc import write_ipc
+from vae_batch.latents.ipc import open_ipc, write_ipc
 from vae_batch.latents.layout import Layout
 from vae_batch.types import Piece, Unit
 
@@ -73,9 +72,8 @@ def write_plan(layout: Layout, units: Iterable[Unit]) -> PlanTotals:
 class Plan:
     """The units of a plan file, by number."""
 
-    def __init__(self, path: Path) -> None:
-        self._map = pa.memory_map(str(path))
-        self._file = pa.ipc.open_file(self._map)
+    def __init__(self, file: pa.RecordBatchFileReader) -> None:
+        self._file = file
 
     def __len__(self) -> int:
         return int(self._file.num_record_batches)
@@ -86,3 +84,12 @@ class Plan:
             Piece(**{**p, "files": tuple(p["files"]), "repeats": tuple(p["repeats"])}) for p in row["pieces"]
         )
         return Unit(row["number"], pieces, row["seen"], row["bytes"])
+
+
+def open_plan(layout: Layout, totals: PlanTotals) -> Plan:
+    """Open the plan that the job file names.
+
+    Raises:
+        OutputError: it is missing, or not that plan.
+    """
+    return Plan(open_ipc(layout.plan(totals.sha256), totals.sha256, "plan"))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
@@ -23,7 +24,7 @@ class LatentData:
     Rows come in the order of the source.
     """
 
-    out: Path
+    out: str
     dataset: ds.Dataset
     """The parts as a pyarrow data set, for filters, projections and scans."""
     latent_shape: tuple[int, ...]
@@ -74,15 +75,23 @@ def read_latents(out: str | Path) -> LatentData:
     Raises:
         OutputError: it is none, or has no part yet.
     """
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     job = JobFile.load(layout)
     units = sorted(layout.parts()[0])
     if not units:
         raise OutputError(f"{layout.out} has no part yet; see `vae-batch status {out}`")
     return LatentData(
         out=layout.out,
-        dataset=ds.dataset([str(layout.part(u)) for u in units], format="parquet"),
+        dataset=open_parts(layout, units),
         latent_shape=tuple(job.model["latent_shape"]),
         samples=int(job.fields["samples"]),
         model=job.model,
     )
+
+
+def open_parts(layout: Layout, units: Sequence[int]) -> ds.Dataset:
+    """Open the parts of some units as one pyarrow data set."""
+    if not storage.is_remote(layout.out):
+        return ds.dataset([layout.part(u) for u in units], format="parquet")
+    system, _ = storage.filesystem(layout.out)
+    return ds.dataset([storage.filesystem(layout.part(u))[1] for u in units], format="parquet", filesystem=system)

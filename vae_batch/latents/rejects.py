@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footers
 from vae_batch.latents.job import JobFile
@@ -43,7 +44,7 @@ def rejects(out: str | Path) -> pa.Table:
     Raises:
         OutputError: no job's output, or a part or a rejects file is missing or damaged.
     """
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     JobFile.load(layout)
     tables = [_of_unit(layout, unit, name) for unit, name in rejects_files(layout)]
     return pa.concat_tables([SCHEMA.empty_table(), *tables])
@@ -74,7 +75,7 @@ def _examples(table: pa.Table, stage: str, error: str) -> list[dict[str, Any]]:
 
 
 def _of_unit(layout: Layout, unit: int, name: str) -> pa.Table:
-    path = layout.rejects / Path(name).name
+    path = storage.join(layout.rejects, storage.name_of(name))
     try:
         table = read_rejects(path)
     except (OSError, pa.ArrowException) as error:

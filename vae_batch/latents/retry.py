@@ -26,7 +26,7 @@ def load_retry(layout: Layout) -> set[int] | None:
         OutputError: it is damaged.
     """
     try:
-        return {int(unit) for unit in json.loads(layout.retry.read_text())["units"]}
+        return {int(unit) for unit in json.loads(storage.read_bytes(layout.retry))["units"]}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -37,4 +37,4 @@ def load_retry(layout: Layout) -> set[int] | None:
 
 def end_retry(layout: Layout) -> None:
     """Take the list away, when all of it is done and summed up."""
-    layout.retry.unlink(missing_ok=True)
+    storage.remove(layout.retry)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footers
 from vae_batch.latents.job import JobFile
@@ -36,6 +37,7 @@ class Status:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     bytes: int
     images_per_second: float | None
     """Of the running or the last run."""
@@ -49,10 +51,11 @@ def status(out: str | Path) -> Status:
     Raises:
         OutputError: no job's output, or a part of it is damaged.
     """
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     job = JobFile.load(layout)
-    present = sorted(layout.parts()[0])
-    counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0}
+    sizes, _ = layout.part_sizes()
+    present = sorted(sizes)
+    counts = {"seen": 0, "rows": 0, "rejects": 0, "skipped": 0, "excluded": 0}
     for footer in read_footers([layout.part(u) for u in present]):
         if isinstance(footer, OutputError):
             raise footer
@@ -62,13 +65,13 @@ def status(out: str | Path) -> Status:
     running = bool(progress.get("running")) and time.time() - progress["time"] < STALE_SECONDS
     finished = len(present) == job.plan.units and finished_summary(layout, job) is not None
     return Status(
-        out=str(layout.out),
+        out=layout.out,
         state="finished" if finished else "running" if running else "stopped",
         units=job.plan.units,
         units_done=len(present),
         units_to_redo=len(load_retry(layout) or ()),
         images=job.plan.seen,
-        bytes=sum(layout.part(u).stat().st_size for u in present),
+        bytes=sum(sizes.values()),
         images_per_second=progress.get("images_per_second"),
         seconds_left=progress.get("seconds_left") if running and not finished else None,
         replicas=progress.get("replicas") if running and not finished else None,
@@ -78,7 +81,7 @@ def status(out: str | Path) -> Status:
 
 def _progress(layout: Layout) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(layout.progress.read_text())
+        value: dict[str, Any] = json.loads(storage.read_bytes(layout.progress))
     except (OSError, ValueError):
         return {}
     return value

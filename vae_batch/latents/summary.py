@@ -30,12 +30,14 @@ class Summary:
     rows: int
     rejects: int
     skipped: int
+    excluded: int
     bytes: int
     """Of the parts."""
     reject_reasons: dict[str, int] = field(default_factory=dict)
     """By stage and error class."""
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Labels that did not fit (`nulls`), keys without a column (`unforeseen`), sidecars without labels."""
+    """Labels that did not fit (`nulls`), keys without a column (`unforeseen`), sidecars without labels,
+    images without a row in a label file (`unmatched`), why images were left out (`excluded`)."""
     fp32_rows: int = 0
     """Rows made in fp32 because reduced precision gave no finite value."""
     numerics: list[str] = field(default_factory=list)
@@ -63,10 +65,12 @@ class Summary:
     def load(cls, layout: Layout) -> Summary | None:
         """Read `summary.json`; None if there is none."""
         try:
-            return cls(**json.loads(layout.summary.read_text()))
+            return cls(**json.loads(storage.read_bytes(layout.summary)))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise OutputError(f"{layout.summary} cannot be read: {error}") from None
+        except (ValueError, TypeError) as error:
             raise OutputError(f"{layout.summary} is damaged ({error}); delete it and run again") from None
 
 
@@ -76,7 +80,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
     Raises:
         OutputError: a part is missing, damaged, another job's, or does not add up.
     """
-    total = Summary(str(layout.out), len(units), job.plan.units, 0, 0, 0, 0, 0)
+    total = Summary(layout.out, len(units), job.plan.units, 0, 0, 0, 0, 0, 0)
     moments = Moments(tuple(job.model["latent_shape"]))
     numerics: set[str] = set()
     reasons: Counter[str] = Counter()
@@ -86,21 +90,25 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
         if isinstance(footer, OutputError):
             raise footer
         if footer.unit != unit or footer.fingerprint != job.fingerprint:
-            raise OutputError(f"{layout.part(unit).name} is another unit's or another job's; see `verify`")
-        if footer.rows + footer.rejects + footer.skipped != footer.seen:
-            raise OutputError(f"{layout.part(unit).name}: rows + rejects + skipped is not seen; see `verify`")
+            raise OutputError(f"{layout.part_name(unit)} is another unit's or another job's; see `verify`")
+        if footer.rows + footer.rejects + footer.skipped + footer.excluded != footer.seen:
+            raise OutputError(
+                f"{layout.part_name(unit)}: rows + rejects + skipped + excluded is not seen; see `verify`"
+            )
         total.seen += footer.seen
         total.rows += footer.rows
         total.rejects += footer.rejects
         total.skipped += footer.skipped
+        total.excluded += footer.excluded
         total.fp32_rows += len(footer.fp32_rows)
-        total.bytes += layout.part(unit).stat().st_size
         moments.add(footer.moments)
         numerics.add(footer.numerics)
         for group, counts in footer.notes.items():
             notes.setdefault(group, Counter()).update(counts)
         if footer.rejects_file:
             reasons.update(_reasons(layout, footer.rejects_file))
+    sizes, _ = layout.part_sizes()
+    total.bytes = sum(sizes[unit] for unit in units)
     total.notes = {group: dict(+counts) for group, counts in notes.items() if +counts}
     total.numerics = sorted(numerics)
     total.reject_reasons = dict(reasons.most_common())
@@ -121,15 +129,17 @@ def remove_strays(layout: Layout, job: JobFile, units: Sequence[int]) -> None:
     They are left by attempts that were killed before their commit, and by parts that were made anew.
     """
     named = {f.rejects_file for f in read_footers(layout.part(u) for u in units) if not isinstance(f, OutputError)}
-    named |= {layout.plan(job.plan.sha256).name, layout.collection(job.history[-1].collection).name}
-    for file in [*layout.rejects.iterdir(), *layout.state.glob("*.arrow")]:
-        if file.name not in named:
-            file.unlink(missing_ok=True)
+    current = (layout.plan(job.plan.sha256), layout.collection(job.history[-1].collection))
+    named |= set(map(storage.name_of, current))
+    for folder in (layout.rejects, layout.state):
+        for name in storage.list_files(folder):
+            if name.endswith(".arrow") and name not in named:
+                storage.remove(storage.join(folder, name))
 
 
 def _reasons(layout: Layout, name: str) -> list[str]:
     try:
-        table = read_rejects(layout.rejects / name)
+        table = read_rejects(storage.join(layout.rejects, name))
     except OSError as error:
         raise OutputError(f"the rejects file {name} is missing or damaged: {error}") from None
     return [f"{r['stage']}: {r['error']}" for r in table.select(["stage", "error"]).to_pylist()]

@@ -20,7 +20,8 @@ from vae_batch.latents.footer import Footer, read_footers
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.part import read_rejects
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import Plan, open_plan
+from vae_batch.latents.read import open_parts
 from vae_batch.latents.retry import load_retry
 from vae_batch.latents.sampling import draw_samples
 from vae_batch.latents.summary import finished_summary
@@ -60,15 +61,12 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
     Raises:
         OutputError: no job's output, or its job file or plan cannot be read.
     """
-    layout = Layout(Path(out).absolute())
+    layout = Layout.of(out)
     job = JobFile.load(layout)
-    path = layout.plan(job.plan.sha256)
-    if not path.exists() or storage.file_sha256(path) != job.plan.sha256:
-        raise OutputError(f"{path} is missing or is not the plan that the job file names")
-    plan, (present, strangers) = Plan(path), layout.parts()
-    verdict = Verdict(str(layout.out), len(plan), 0, 0)
+    plan, (present, strangers) = open_plan(layout, job.plan), layout.parts()
+    verdict = Verdict(layout.out, len(plan), 0, 0)
     verdict.findings += [f"data/{name}: is no part of this data set" for name in strangers]
-    verdict.findings += [f"{layout.part(u).name}: no such unit in the plan" for u in sorted(present) if u >= len(plan)]
+    verdict.findings += [f"{layout.part_name(u)}: no such unit in the plan" for u in sorted(present) if u >= len(plan)]
     units = [u for u in range(len(plan)) if u in present]
     verdict.findings += _missing(layout, plan, present)
     verdict.findings += _to_redo(layout)
@@ -79,13 +77,13 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
             verdict.findings.append(str(footer))
         else:
             readable[unit] = footer
-            verdict.findings += [f"{layout.part(unit).name}: {f}" for f in _footer(layout, job, plan, unit, footer)]
+            verdict.findings += [f"{layout.part_name(unit)}: {f}" for f in _footer(layout, job, plan, unit, footer)]
     verdict.rows = sum(f.rows for f in readable.values())
     chosen = sorted(random.Random(seed).sample(sorted(readable), round(fraction * len(readable)) or bool(readable)))
     verdict.parts = len(chosen)
     with ThreadPoolExecutor(4) as pool:
         for unit, found in zip(chosen, pool.map(lambda u: _values(layout, job, u, readable[u]), chosen), strict=True):
-            verdict.findings += [f"{layout.part(unit).name}: {f}" for f in found]
+            verdict.findings += [f"{layout.part_name(unit)}: {f}" for f in found]
     verdict.findings += _repeated_ids(layout, sorted(readable))
     verdict.findings += _totals(layout, job, readable)
     numerics = {f.numerics for f in readable.values()}
@@ -96,11 +94,11 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
 
 def _missing(layout: Layout, plan: Plan, present: set[int]) -> Iterator[str]:
     missing = [u for u in range(len(plan)) if u not in present]
-    if len(missing) > 20 and not layout.summary.exists():
+    if len(missing) > 20 and not storage.exists(layout.summary):
         yield f"{len(missing):,} of {len(plan):,} units have no part yet: the job is not finished"
         return
     for unit in missing:
-        yield f"{layout.part(unit).name}: missing"
+        yield f"{layout.part_name(unit)}: missing"
 
 
 def _to_redo(layout: Layout) -> Iterator[str]:
@@ -115,8 +113,11 @@ def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer)
         yield f"holds unit {footer.unit}"
     if footer.fingerprint != job.fingerprint:
         yield f"is another job's: fingerprint {footer.fingerprint[:16]}…, not {job.fingerprint[:16]}…"
-    if footer.rows + footer.rejects + footer.skipped != footer.seen:
-        yield f"{footer.rows} rows + {footer.rejects} rejects + {footer.skipped} skipped is not {footer.seen} seen"
+    if footer.rows + footer.rejects + footer.skipped + footer.excluded != footer.seen:
+        counts = (
+            f"{footer.rows} rows + {footer.rejects} rejects + {footer.skipped} skipped + {footer.excluded} excluded"
+        )
+        yield f"{counts} is not {footer.seen} seen"
     planned = plan[unit].seen
     if planned is not None and planned != footer.seen:
         yield f"saw {footer.seen} files, the plan has {planned}"
@@ -127,9 +128,9 @@ def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer)
 
 
 def _rejects(layout: Layout, unit: int, footer: Footer) -> Iterator[str]:
-    path = layout.rejects / Path(footer.rejects_file).name
+    path = storage.join(layout.rejects, Path(footer.rejects_file).name)
     try:
-        if layout.rejects_file(unit, storage.file_sha256(path)).name != footer.rejects_file:
+        if storage.name_of(layout.rejects_file(unit, storage.file_sha256(path))) != footer.rejects_file:
             yield f"rejects file {footer.rejects_file}: its content is not what its name says"
         elif len(read_rejects(path)) != footer.rejects:
             yield f"rejects file {footer.rejects_file}: {len(read_rejects(path))} rejects, not {footer.rejects}"
@@ -141,7 +142,7 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
     """Read a part's rows, a batch at a time, and check digests and values."""
     findings: dict[str, None] = {}
     try:
-        with pq.ParquetFile(layout.part(unit)) as file:
+        with storage.open_input(layout.part(unit)) as part, pq.ParquetFile(part) as file:
             digests = Digests(file.schema_arrow)
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 digests.update(batch)
@@ -196,12 +197,12 @@ def _repeated_ids(layout: Layout, units: list[int]) -> list[str]:
         return []
     with duckdb.connect(config={"memory_limit": DUCKDB_MEMORY}) as db:
         try:
+            db.register("ids", open_parts(layout, units).scanner(columns=["id", "__filename"]).to_reader())
             found = db.execute(
-                "select id, count(*), min(filename), max(filename) from read_parquet(?, filename=true) "
-                "group by id having count(*) > 1 order by id limit 20",
-                [[str(layout.part(u)) for u in units]],
+                "select id, count(*), min(__filename), max(__filename) from ids "
+                "group by id having count(*) > 1 order by id limit 20"
             ).fetchall()
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
             return [f"the ids cannot be read: {error}"]
     return [
         f"id {i!r} occurs {n} times, in {' and '.join(dict.fromkeys((Path(a).name, Path(b).name)))}"
@@ -216,7 +217,8 @@ def _totals(layout: Layout, job: JobFile, footers: dict[int, Footer]) -> list[st
         return [str(error)]
     if summary is None or len(footers) < job.plan.units:
         return []
-    counts = {name: sum(getattr(f, name) for f in footers.values()) for name in ("seen", "rows", "rejects", "skipped")}
+    names = ("seen", "rows", "rejects", "skipped", "excluded")
+    counts = {name: sum(getattr(f, name) for f in footers.values()) for name in names}
     return [
         f"summary.json says {getattr(summary, name)} {name}, the parts have {n}"
         for name, n in counts.items()

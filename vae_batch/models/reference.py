@@ -1,4 +1,4 @@
-"""`--model`: a folder, or `module:callable?key=value&key=value`."""
+"""`--model`: a folder, here or under a URI, or `module:callable?key=value&key=value`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from urllib.parse import unquote
 
 import yaml
 
+from vae_batch import storage
 from vae_batch.errors import ModelError
+from vae_batch.models.remote import fetch_model
 
 _MODULE = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<callable>[^\W\d][\w.]*)(\?(?P<query>.*))?")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -18,7 +20,7 @@ _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 @dataclass(frozen=True, slots=True)
 class SavedReference:
-    """A folder that `save_model` wrote."""
+    """A folder that `save_model` wrote; a copy of it, where the reference is a URI."""
 
     folder: Path
 
@@ -40,8 +42,11 @@ def parse_reference(ref: str) -> SavedReference | ModuleReference:
     None), after percent-decoding (`%26` for an ampersand).
 
     Raises:
-        ModelError: it is neither an existing folder nor of the form `module:callable?key=value`.
+        ModelError: it is neither an existing folder or a URI of one, nor of the form `module:callable?key=value`.
     """
+    ref = storage.local(ref)
+    if storage.is_remote(ref):
+        return SavedReference(fetch_model(ref))
     if Path(ref).is_dir():
         return SavedReference(Path(ref))
     match = _MODULE.fullmatch(ref)

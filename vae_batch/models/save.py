@@ -36,7 +36,7 @@ def save_model(
     try:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, unfinished)
-        storage.publish(unfinished, folder / WEIGHTS)
+        storage.publish(unfinished, folder / WEIGHTS, folder)
     finally:
         unfinished.unlink(missing_ok=True)
     config = {

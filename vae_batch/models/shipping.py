@@ -8,8 +8,10 @@ import importlib
 import importlib.util
 import shutil
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePosixPath
 
@@ -138,11 +140,18 @@ def _is_own(spec: ModuleSpec) -> bool:
     if not spec.has_location or not spec.origin or not spec.origin.endswith(".py"):
         return False
     file = Path(spec.origin).resolve()
-    foreign = (Path(sys.prefix).resolve(), Path(__file__).resolve().parents[1])
-    if any(file.is_relative_to(folder) for folder in foreign) or "site-packages" in file.parts:
+    if any(file.is_relative_to(folder) for folder in _foreign()) or "site-packages" in file.parts:
         return False
     roots = (Path.cwd(), *map(Path, _installed))
     return any(file.is_relative_to(root.resolve()) for root in roots)
+
+
+@lru_cache(maxsize=1)
+def _foreign() -> tuple[Path, ...]:
+    """Folders whose modules are on every node: the environment's, the standard library's, our own."""
+    paths = sysconfig.get_paths()
+    standard = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple(Path(folder).resolve() for folder in [sys.prefix, *standard, str(Path(__file__).parents[1])])
 
 
 def _path(spec: ModuleSpec) -> str:

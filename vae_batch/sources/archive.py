@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from vae_batch.sources.groups import groups, pair
+from vae_batch.sources.groups import alone, groups, pair
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
 from vae_batch.sources.member import Member
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
@@ -34,6 +34,8 @@ def read_tar(
         for key, group in groups(Walk(stream, piece.end), lambda member: _load(stream, member)):
             files, jsons = pair(key, group)
             tally.seen += len(files)
+            if apart := alone(group):
+                tally.sidecars["alone"] += apart
             labels = sidecars.labels(key, files, jsons)
             for (member, _), own in zip(files, labels, strict=True):
                 found = _outcome(piece.shard, row, member, own, repeats.is_repeat(row, member))

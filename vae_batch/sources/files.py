@@ -13,24 +13,7 @@ from typing import Any
 from vae_batch import storage
 from vae_batch.errors import SourceError
 from vae_batch.sources.names import candidates
-
-_LASTING = frozenset(
-    [
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.ELOOP,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENAMETOOLONG,
-        errno.ENXIO,
-    ]
-)
-
-
-def is_lasting(error: OSError) -> bool:
-    """Whether an error says something of the file (gone, forbidden) and not of the way there (EIO, ESTALE, EMFILE)."""
-    return error.errno in _LASTING or isinstance(error, FileNotFoundError)
+from vae_batch.storage import is_lasting as is_lasting  # readers take it from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +23,8 @@ class Status:
     size: int
     regular: bool
     """False for folders, pipes and devices."""
+    modified: int = 0
+    """When, in nanoseconds; 0 where the storage does not tell."""
 
 
 class File:
@@ -70,17 +55,22 @@ class _RemoteFile(File):
         self.size = handle.size()
 
     def pread(self, n: int, at: int) -> bytes:
-        data: bytes = self._handle.read_at(min(n, self.size - at), at) if n > 0 and at < self.size else b""
+        n = min(n, self.size - at)
+        return storage.retried(lambda: self._read(n, at)) if n > 0 else b""
+
+    def _read(self, n: int, at: int) -> bytes:
+        data: bytes = self._handle.read_at(n, at)
+        if len(data) < n:
+            raise OSError(errno.EIO, f"{len(data):,} bytes came of the {n:,} from byte {at:,}")
         return data
 
 
 @contextmanager
 def open_file(root: str, path: str) -> Iterator[File]:
     """Open a file of a source. Raises OSError when it cannot be had; see `is_lasting`."""
-    where = full_path(root, path)
-    if storage.is_remote(where):
-        system, name = storage.filesystem(where)
-        with system.open_input_file(name) as handle:
+    if remote := _remote(root, path):
+        system, name = remote
+        with storage.retried(lambda: system.open_input_file(name)) as handle:
             yield _RemoteFile(handle)
         return
     fd = os.open(_locate(root, path)[0], os.O_RDONLY | os.O_NONBLOCK)
@@ -92,15 +82,20 @@ def open_file(root: str, path: str) -> Iterator[File]:
 
 def status_of(root: str, path: str) -> Status:
     """Look at a file of a source. Raises OSError when there is none."""
-    where = full_path(root, path)
-    if not storage.is_remote(where):
+    remote = _remote(root, path)
+    if remote is None:
         status = _locate(root, path)[1]
-        return Status(status.st_size, stat.S_ISREG(status.st_mode))
-    system, name = storage.filesystem(where)
-    info = system.get_file_info(name)
+        return Status(status.st_size, stat.S_ISREG(status.st_mode), status.st_mtime_ns)
+    system, name = remote
+    info = storage.retried(lambda: system.get_file_info(name))
     if info.type.name == "NotFound":
-        raise FileNotFoundError(errno.ENOENT, "No such file", where)
-    return Status(info.size or 0, info.is_file)
+        raise FileNotFoundError(errno.ENOENT, "No such file", full_path(root, path))
+    return Status(info.size or 0, info.is_file, info.mtime_ns or 0)
+
+
+def is_regular(root: str, path: str) -> bool:
+    """Whether a file may be opened: no pipe, no device. Object stores have none, and are not asked."""
+    return _remote(root, path) is not None or status_of(root, path).regular
 
 
 def shard_size(root: str, path: str) -> int:
@@ -118,6 +113,16 @@ def full_path(root: str, path: str) -> str:
     if path.startswith("/") or storage.is_remote(path):
         return path
     return storage.join(root, path)
+
+
+def _remote(root: str, path: str) -> tuple[Any, str] | None:
+    """The file system and the name in it of what is elsewhere; names under the root may have `?`, `#`, `%` in them."""
+    if storage.is_remote(path):
+        return storage.filesystem(path)
+    if path.startswith("/") or not storage.is_remote(root):
+        return None
+    system, base = storage.filesystem(root)
+    return system, f"{base.rstrip('/')}/{path}"
 
 
 def _locate(root: str, path: str) -> tuple[bytes, os.stat_result]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from vae_batch import storage
+from vae_batch.sources.ahead import in_order
 from vae_batch.sources.archive import too_large
-from vae_batch.sources.files import is_lasting, open_file, status_of
+from vae_batch.sources.files import is_lasting, is_regular, open_file, status_of
 from vae_batch.sources.labels import MAX_SIDECAR_BYTES, parse_labels
 from vae_batch.sources.listing import is_sidecar
 from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
 from vae_batch.sources.sniff import HEAD_BYTES, has_image_extension, has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES
 from vae_batch.types import ImageRecord, Piece, Reject, Tally
+
+REMOTE_READS = 16
+"""Files of an object store that are asked for at a time."""
+
+_Outcome = ImageRecord | Reject | None
 
 
 def read_folder(
@@ -28,21 +35,22 @@ def read_folder(
     files = list(_pairs(piece.files))
     tally.seen += len(files)
     repeats = frozenset(piece.repeats)
-    for row, (path, sidecar) in enumerate(files, piece.first_row):
-        try:
-            found = _outcome(root, piece.shard, row, path, row in repeats)
-        except OSError as error:
-            if not is_lasting(error):
-                raise
-            found = Reject(path, piece.shard, row, "read", type(error).__name__, error.strerror or str(error))
+
+    def read(item: tuple[int, tuple[str, str | None]]) -> tuple[_Outcome, bytes | None]:
+        row, (path, sidecar) = item
+        found = _outcome(root, piece.shard, row, path, row in repeats)
+        return found, read_small(root, sidecar) if sidecar and isinstance(found, ImageRecord) else None
+
+    together = REMOTE_READS if storage.is_remote(root) else 0
+    outcomes = in_order(read, enumerate(files, piece.first_row), together)
+    for (found, labels), (_, sidecar) in zip(outcomes, files, strict=True):
         if found is None:
             tally.skipped += 1
             continue
         if isinstance(found, ImageRecord):
             tally.bytes += len(found.data)
             if sidecar is not None:
-                labels = _labels(root, sidecar, tally)
-                found = ImageRecord(found.id, found.shard, found.row, found.data, labels)
+                found = ImageRecord(found.id, found.shard, found.row, found.data, _labels(labels, tally))
         yield found
 
 
@@ -55,10 +63,18 @@ def _pairs(files: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
         yield path, behind if is_sidecar(behind, path) else None
 
 
-def _outcome(root: str, shard: str, row: int, path: str, repeated: bool) -> ImageRecord | Reject | None:
-    """What becomes of a file; None for one that is no image. Raises OSError."""
-    status = status_of(root, path)
-    if not status.regular:
+def _outcome(root: str, shard: str, row: int, path: str, repeated: bool) -> _Outcome:
+    """What becomes of a file; None for one that is no image. Raises OSError where the storage fails."""
+    try:
+        return _read(root, shard, row, path, repeated)
+    except OSError as error:
+        if not is_lasting(error):
+            raise
+        return Reject(path, shard, row, "read", type(error).__name__, error.strerror or str(error))
+
+
+def _read(root: str, shard: str, row: int, path: str, repeated: bool) -> _Outcome:
+    if not is_regular(root, path):
         return None
     with open_file(root, path) as file:
         head = b""
@@ -68,14 +84,14 @@ def _outcome(root: str, shard: str, row: int, path: str, repeated: bool) -> Imag
                 return None
         if repeated:
             return Reject(path, shard, row, "read", "DuplicateId", "another file's name reads the same")
-        if status.size > MAX_FILE_BYTES:
-            return Reject(path, shard, row, "read", "TooLarge", too_large(status.size))
-        return ImageRecord(path, shard, row, head + file.pread(status.size - len(head), len(head)))
+        if file.size > MAX_FILE_BYTES:
+            return Reject(path, shard, row, "read", "TooLarge", too_large(file.size))
+        return ImageRecord(path, shard, row, head + file.pread(file.size - len(head), len(head)))
 
 
-def _labels(root: str, path: str, tally: Tally) -> dict[str, Any] | None:
+def _labels(data: bytes | None, tally: Tally) -> dict[str, Any] | None:
     """The labels in a sidecar; what cannot be had is counted."""
-    labels = parse_labels(read_small(root, path))
+    labels = parse_labels(data)
     tally.sidecars["unreadable"] += labels is None
     return labels
 

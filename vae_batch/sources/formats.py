@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_batch.sources.archive import read_tar, sample_tar
+from vae_batch.sources.path_list import index_listing, read_listing, sample_listing
 from vae_batch.sources.shard import Index, Shard, SourceOptions
+from vae_batch.sources.tables import index_table, read_table, sample_table
 from vae_batch.sources.tar_index import index_tar, mean_bytes
+from vae_batch.sources.zip import index_zip, read_zip, sample_zip
 from vae_batch.types import ImageRecord, Piece, Reject, ShardFormat, Tally
 
 
@@ -19,7 +22,7 @@ class Format:
     index: Callable[[str, Shard, SourceOptions], Index | None]
     """Root and shard to what is in it; None where only reading it through would tell.
 
-    Raises SourceError where it cannot be used at all, OSError of the storage.
+    Raises BrokenShardError where nothing in it can be read, SourceError where it is gone, OSError of the storage.
     """
     read: Callable[[str, Piece, Tally, SourceOptions], Iterator[ImageRecord | Reject]]
     """Stream a piece; see `read_unit`."""
@@ -31,4 +34,8 @@ class Format:
 
 FORMATS: dict[ShardFormat, Format] = {
     "tar": Format(index_tar, read_tar, sample_tar, mean_bytes),
+    "zip": Format(index_zip, read_zip, sample_zip),
+    "parquet": Format(index_table, read_table, sample_table),
+    "arrow": Format(index_table, read_table, sample_table),
+    "listing": Format(index_listing, read_listing, sample_listing),
 }

@@ -68,3 +68,9 @@ def pair(key: str, group: list[Member]) -> tuple[list[tuple[Member, Member | Non
         else:
             files.append((member, jsons.get(member.stem) or jsons.get(key) if member.is_image else None))
     return files, sidecars
+
+
+def alone(group: list[Member]) -> int:
+    """JSON files of a group without an image: sidecars whose images stand elsewhere in the tar, it may be."""
+    jsons = sum(member.is_json and member.kind == "file" for member in group)
+    return jsons if jsons and not any(member.is_image for member in group) else 0

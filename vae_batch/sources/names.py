@@ -53,7 +53,7 @@ def is_json(name: str) -> bool:
     return name.endswith(".json")
 
 
-_SHARDS: dict[str, ShardFormat] = {
+SHARD_EXTENSIONS: dict[str, ShardFormat] = {
     ".tar": "tar",
     ".tar.gz": "tar",
     ".tgz": "tar",
@@ -69,7 +69,13 @@ def shard_format(name: str) -> ShardFormat | None:
     lower = name.lower()
     if name.rpartition("/")[2].startswith("._"):  # metadata that macOS leaves behind
         return None
-    return next((kind for extension, kind in _SHARDS.items() if lower.endswith(extension)), None)
+    return next((kind for extension, kind in SHARD_EXTENSIONS.items() if lower.endswith(extension)), None)
+
+
+def listing_kind(name: str) -> str | None:
+    """The kind of a listing in text, csv, tsv or json, going by its name; None for what is none."""
+    extension = name.rpartition(".")[2].lower()
+    return {"csv": "csv", "tsv": "tsv", "jsonl": "json", "ndjson": "json"}.get(extension)
 
 
 def is_compressed(name: str) -> bool:

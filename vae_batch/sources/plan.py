@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow.compute as pc
 
 from vae_batch.errors import SpecError
+from vae_batch.sources.cuts import Cuts
 from vae_batch.sources.listing import Listing
 from vae_batch.sources.source import Source
 from vae_batch.sources.survey import count_images, index_shard, inventory
@@ -117,7 +118,8 @@ def _shard_units(source: Source, size: int) -> Iterator[_Draft]:
                 for stretch in index.split(shard, size):
                     yield _Draft([stretch.piece], stretch.rows, True, stretch.bytes)
                 continue
-        draft.pieces.append(Piece(shard.path, shard.format, shard_bytes=shard.bytes))
+        repeats = tuple(index.repeats.tolist()) if isinstance(index, Cuts) else ()
+        draft.pieces.append(Piece(shard.path, shard.format, repeats=repeats, shard_bytes=shard.bytes))
         draft.rows += rows
         draft.exact &= index is not None
         draft.bytes += shard.bytes

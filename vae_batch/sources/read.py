@@ -8,7 +8,7 @@ from vae_batch.errors import SourceError
 from vae_batch.sources.files import shard_size
 from vae_batch.sources.folder import read_folder
 from vae_batch.sources.formats import FORMATS
-from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
+from vae_batch.sources.shard import NO_OPTIONS, BrokenShardError, SourceOptions
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
 
 
@@ -35,7 +35,11 @@ def read_unit(
     before = tally.seen
     for piece in unit.pieces:
         reader = read_folder if piece.format == "folder" else FORMATS[piece.format].read
-        yield from reader(root, piece, tally, options)
+        try:
+            yield from reader(root, piece, tally, options)
+        except BrokenShardError as error:
+            tally.seen += 1
+            yield Reject(f"{piece.shard}@0", piece.shard, piece.first_row, "read", error.error, str(error))
     met = tally.seen - before
     if unit.seen is not None and met != unit.seen:
         raise SourceError(

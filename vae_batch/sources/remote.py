@@ -29,7 +29,7 @@ def remote_files(uri: str) -> list[Found]:
 
     system, path = storage.filesystem(uri)
     base = path.rstrip("/")
-    listed = system.get_file_info(fs.FileSelector(base, recursive=True))
+    listed = storage.retried(lambda: system.get_file_info(fs.FileSelector(base, recursive=True)))
     return [(info.path[len(base) + 1 :], info.size, True) for info in listed if info.is_file]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vae_batch.errors import SourceError
+from vae_batch.sources.cuts import Cuts, with_repeats
 from vae_batch.sources.listing import Entry, listing_of
 from vae_batch.sources.plan import plan_units
+from vae_batch.sources.shard import Index, Shard
 from vae_batch.sources.source import Source
-from vae_batch.sources.survey import index_shard
+from vae_batch.sources.survey import has_ids, look_into
 from vae_batch.types import Piece, Unit
 
 _BATCH = 1 << 16
@@ -44,7 +46,8 @@ def only(source: Source, new: pa.Array) -> Source:
     mask = pc.is_in(source.files.paths, value_set=new.cast(pa.large_string())).to_numpy(zero_copy_only=False)
     names = set(new.to_pylist()) if source.shards else set()
     files = listing_of(_loose(source, mask))
-    return replace(source, files=files, shards=tuple(s for s in source.shards if s.path in names))
+    shards = tuple(s for s in source.shards if s.path in names)
+    return replace(source, files=files, shards=shards, before=tuple(s for s in source.shards if s.path not in names))
 
 
 def _loose(source: Source, mask: np.ndarray) -> Iterator[Entry]:
@@ -85,25 +88,25 @@ def replanned(source: Source, units: Iterable[Unit], shards: Collection[str], un
     Args:
         source: as it is now.
         units: of the plan, in order.
-        shards: paths of those that may have changed; others of their units have not.
+        shards: paths of those that may have changed; others of their units have not. Where ids of one shard may be
+            in another, all such shards are looked at: what repeats in them may be something else now.
         unit_size: as the job has it.
 
     Raises:
         SourceError: a shard is gone, or cannot be cut into as many pieces as it had.
     """
-    touched: list[Unit] = []
+    if not shards:
+        return {}
+    shared = {s.path for s in source.shards if has_ids(s)}
+    wanted = {*shards, *shared} if shared.intersection(shards) else set(shards)
+    touched = [unit for unit in units if any(piece.shard in wanted for piece in unit.pieces)]
     pieces: dict[str, list[Piece]] = {}
-    for unit in units if shards else ():
-        mine = [piece for piece in unit.pieces if piece.shard in shards]
-        touched += [unit] if mine else []
-        for piece in mine:
-            pieces.setdefault(piece.shard, []).append(piece)
-    cuts = {shard: iter(recut(source, shard, old, unit_size)) for shard, old in pieces.items()}
+    for piece in (piece for unit in touched for piece in unit.pieces):
+        pieces.setdefault(piece.shard, []).append(piece)
+    cuts = _cuts(source, pieces, unit_size)
     found: dict[int, Unit] = {}
     for unit in touched:
-        parts = [
-            next(cuts[p.shard]) if p.shard in cuts else recut(source, p.shard, [p], unit_size)[0] for p in unit.pieces
-        ]
+        parts = [next(cuts[piece.shard]) for piece in unit.pieces]
         rows = [rows for _, rows in parts]
         seen = None if unit.seen is None or None in rows else sum(row or 0 for row in rows)
         new = replace(unit, pieces=tuple(piece for piece, _ in parts), seen=seen)
@@ -112,34 +115,35 @@ def replanned(source: Source, units: Iterable[Unit], shards: Collection[str], un
     return found
 
 
-def recut(source: Source, path: str, pieces: Sequence[Piece], unit_size: int) -> list[tuple[Piece, int | None]]:
-    """Cut a shard that was repaired or replaced into as many pieces as it had.
+_Cut = tuple[Piece, int | None]
+"""A piece, and the files that a reader will see in it; None where that is not known."""
 
-    Args:
-        source: as it is now.
-        path: of the shard.
-        pieces: that it had, in order.
-        unit_size: as the job has it.
 
-    Returns:
-        The pieces, each with the files that a reader will see in it, None where that is not known.
+def _cuts(source: Source, pieces: Mapping[str, Sequence[Piece]], unit_size: int) -> dict[str, Iterator[_Cut]]:
+    """Cut shards as they are now into as many pieces as they had, in the order of the plan. Raises SourceError."""
+    known = {shard.path: shard for shard in source.shards}
+    gone = [path for path in pieces if path not in known]
+    if gone:
+        raise SourceError(f"{gone[0]} is gone: put it back, or encode into another --out")
+    shards = [known[path] for path in pieces]
+    indexes = with_repeats(look_into(source, shards))
+    return {
+        shard.path: iter(_recut(shard, index, len(pieces[shard.path]), unit_size))
+        for shard, index in zip(shards, indexes, strict=True)
+    }
 
-    Raises:
-        SourceError: it cannot be cut so, or is gone.
-    """
-    shard = next((s for s in source.shards if s.path == path), None)
-    if shard is None:
-        raise SourceError(f"{path} is gone: put it back, or encode into another --out")
-    index = index_shard(source, shard)
-    if len(pieces) == 1:
-        whole = Piece(shard.path, shard.format, shard_bytes=shard.bytes)
+
+def _recut(shard: Shard, index: Index | None, count: int, unit_size: int) -> list[_Cut]:
+    if count == 1:
+        repeats = tuple(index.repeats.tolist()) if isinstance(index, Cuts) else ()
+        whole = Piece(shard.path, shard.format, repeats=repeats, shard_bytes=shard.bytes)
         return [(whole, index.rows if index else None)]
     if index is not None:
-        for size in (unit_size, max(1, index.rows // len(pieces))):
+        for size in (unit_size, max(1, index.rows // count)):
             stretches = list(index.split(shard, size))
-            if len(stretches) == len(pieces):
+            if len(stretches) == count:
                 return [(stretch.piece, stretch.rows) for stretch in stretches]
     raise SourceError(
-        f"{path} has taken the place of a shard that {len(pieces)} units share, and cannot be cut into as many pieces: "
+        f"{shard.path} has taken the place of a shard that {count} units share, and cannot be cut into as many pieces: "
         "encode into another --out"
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from vae_batch.sources.folder import read_small
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.labels import parse_labels
+from vae_batch.sources.shard import BrokenShardError
 from vae_batch.sources.source import Source
 
 _FILES_PER_SIDECAR = 20
@@ -33,8 +35,9 @@ def _labels(source: Source, limit: int) -> Iterator[Mapping[str, Any] | None]:
             yield parse_labels(read_small(source.root, path))
     budget = _FILES_PER_SIDECAR * limit
     for shard in source.shards:
-        for labels in FORMATS[shard.format].sample(source.root, shard, source.options):
-            yield labels
-            budget -= 1
-            if budget <= 0:
-                return
+        with suppress(BrokenShardError):
+            for labels in FORMATS[shard.format].sample(source.root, shard, source.options):
+                yield labels
+                budget -= 1
+                if budget <= 0:
+                    return

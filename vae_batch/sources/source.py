@@ -5,18 +5,22 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vae_batch import storage
 from vae_batch.errors import SourceError
+from vae_batch.sources.clashes import check_shards
 from vae_batch.sources.listing import Listing, list_folder, listing_of
-from vae_batch.sources.names import shard_format, to_text
+from vae_batch.sources.names import listing_kind, shard_format, to_text
+from vae_batch.sources.path_list import content_digest, is_path_table
 from vae_batch.sources.remote import remote_files, split_pattern
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
+from vae_batch.types import ShardFormat
 
 _SUPPORTED = (
-    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz), or a pattern of such shards, "
+    "a folder (looked through with all folders in it), a shard (.tar, .tar.gz, .tgz, .zip, .parquet, .arrow, "
+    ".feather), a pattern of such shards, or a listing of paths (.csv, .tsv, .jsonl, .ndjson, .parquet), "
     "each here or under a URI"
 )
 
@@ -34,6 +38,8 @@ class Source:
     shards: tuple[Shard, ...]
     """Behind the loose files in the order of the source."""
     options: SourceOptions = NO_OPTIONS
+    before: tuple[Shard, ...] = ()
+    """Shards that are planned already, where this is what is new: an id that they have is a repeat here."""
 
     @property
     def bytes(self) -> int:
@@ -41,12 +47,17 @@ class Source:
         return int(self.files.sizes.sum()) + sum(shard.bytes for shard in self.shards)
 
     def digest(self) -> str:
-        """sha256 over (path, size) of all files in order: the same wherever the collection is mounted."""
+        """sha256 over (path, size) of all files in order: the same wherever the collection is mounted.
+
+        Of the files in a listing nothing is asked, so the listing's own content stands for them.
+        """
         digest = hashlib.sha256()
         for path, size, _ in self.files.entries():
             digest.update(f"{path}\0{size}\n".encode())
         for shard in self.shards:
             digest.update(f"{shard.path}\0{shard.bytes}\n".encode())
+            if shard.format == "listing":
+                digest.update(content_digest(self.root, shard.path))
         return digest.hexdigest()
 
 
@@ -59,16 +70,20 @@ def open_source(location: str, options: SourceOptions = NO_OPTIONS) -> Source:
         options: how to read it.
 
     Raises:
-        SourceError: nothing is there, nothing is in it, or it is of a kind that is not read.
+        SourceError: nothing is there, nothing is in it, it is of a kind that is not read, or images in it would
+            share their ids.
         StorageError: the URI's scheme is not known.
     """
     location = storage.local(location)
     try:
         root, files, shards = _look_remote(location) if storage.is_remote(location) else _look(location)
+        shards = _settled(location, root, shards, options)
     except OSError as error:
-        raise SourceError(f"{location}: {error.strerror or error}: {os.fsdecode(error.filename or '')}") from error
+        where = os.fsdecode(error.filename) if error.filename else location
+        raise SourceError(f"{where} cannot be read: {error.strerror or error}") from error
     if not shards and not files.seen:
         raise SourceError(f"{location}: there are no files in this folder")
+    check_shards(location, files, shards)
     return Source(location, root, files, tuple(shards), options)
 
 
@@ -100,11 +115,23 @@ def _named(location: str, root: Path, paths: list[str]) -> list[Shard]:
 def _shards(location: str, files: list[tuple[str, int | None]]) -> list[Shard]:
     shards = []
     for path, size in files:
-        kind = shard_format(path)
+        kind: ShardFormat | None = shard_format(path) or ("listing" if listing_kind(path) else None)
         if kind is None or size is None:
             raise SourceError(f"{location} names {path}, which is no shard; a source is {_SUPPORTED}")
         shards.append(Shard(path, size, kind))
     return shards
+
+
+def _settled(location: str, root: str, shards: list[Shard], options: SourceOptions) -> list[Shard]:
+    """The shards with tables of paths known as listings, where the user named them; in a folder they are metadata."""
+    tables = [shard for shard in shards if shard.format in ("parquet", "arrow")]
+    named = options.image_column or options.id_column
+    if named and not tables and not any(shard.format == "listing" for shard in shards):
+        raise SourceError(f"{location} has no Parquet or Arrow file and is no listing, so there is no column {named}")
+    folder = root.rstrip("/") == location.rstrip("/") or Path(location).is_dir()
+    if folder or not tables or not is_path_table(root, tables[0].path, options):
+        return shards
+    return [replace(shard, format="listing") if shard in tables else shard for shard in shards]
 
 
 def _look_remote(location: str) -> tuple[str, Listing, list[Shard]]:
@@ -116,11 +143,13 @@ def _look_remote(location: str) -> tuple[str, Listing, list[Shard]]:
             raise SourceError(f"{location}: the pattern matches nothing")
         return root, listing_of([]), _shards(location, list(files))
     system, path = storage.filesystem(location)
-    info = system.get_file_info(path.rstrip("/"))
-    if info.is_file:
-        base, mark, query = location.partition("?")
-        folder, _, name = base.rpartition("/")
+    info = storage.retried(lambda: system.get_file_info(path.rstrip("/")))
+    base, mark, query = location.partition("?")
+    folder, _, name = base.rpartition("/")
+    if info.is_file and shard_format(name):
         return folder + mark + query, listing_of([]), _shards(location, [(name, info.size)])
-    if info.type.name == "NotFound":
-        raise SourceError(f"{location}: no such file or folder; a source is {_SUPPORTED}")
-    return location, *list_folder(location)
+    try:
+        return location, *list_folder(location)  # an object may have the name of a folder too
+    except FileNotFoundError:
+        what = f"no shard; a source is {_SUPPORTED}" if info.is_file else "no such file or folder"
+        raise SourceError(f"{location}: {what}") from None

@@ -162,6 +162,19 @@ class GzipStream(Stream):
 
 
 @contextmanager
+def open_shard(root: str, path: str) -> Iterator[File]:
+    """Open a shard. Raises SourceError when it is gone or must not be read, OSError when the storage fails."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_file(root, path))
+        except OSError as error:
+            if is_lasting(error):
+                raise SourceError(f"shard {path} under {root} cannot be read: {error.strerror or error}") from error
+            raise
+        yield file
+
+
+@contextmanager
 def open_stream(root: str, path: str, start: int = 0, window: int = READ_BYTES) -> Iterator[Stream]:
     """Open an archive with the stream that its first bytes call for, whatever its name says.
 
@@ -175,12 +188,6 @@ def open_stream(root: str, path: str, start: int = 0, window: int = READ_BYTES) 
         SourceError: it is gone or must not be read.
         OSError: the storage fails.
     """
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(open_file(root, path))
-        except OSError as error:
-            if is_lasting(error):
-                raise SourceError(f"shard {path} under {root} cannot be read: {error.strerror or error}") from error
-            raise
+    with open_shard(root, path) as file:
         gzipped = file.pread(2, 0) == b"\x1f\x8b"
         yield GzipStream(file) if gzipped else FileStream(file, start, window)

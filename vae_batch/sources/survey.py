@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from vae_batch.errors import SourceError
+from vae_batch.sources.cuts import with_repeats
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.names import is_compressed
-from vae_batch.sources.shard import Index, Shard
+from vae_batch.sources.shard import BrokenIndex, BrokenShardError, Index, Shard
+from vae_batch.sources.sniff import has_image_extension
 from vae_batch.sources.source import Source
+from vae_batch.sources.tables import NoImages
 
 WALK_BYTES = 16 << 30
 """Uncompressed tars of up to so many bytes together are walked for an exact count."""
@@ -37,6 +41,8 @@ class Inventory:
     """None where the shard was not looked through."""
     rows: list[int]
     """Files in it, counted or estimated."""
+    broken: list[BrokenShardError]
+    """Shards in which nothing can be read."""
 
 
 def count_images(source: Source) -> Extent:
@@ -51,18 +57,68 @@ def count_images(source: Source) -> Extent:
     return Extent(shards, loose + sum(found.rows), source.bytes, None not in found.indexes)
 
 
+def broken_shards(source: Source) -> list[str]:
+    """What the user should know before the work begins: shards of which nothing can be read. Raises SourceError."""
+    broken = inventory(source).broken
+    lines = [f"Warning: {error}. It will be one reject, and none of its images a row." for error in broken[:3]]
+    return lines + ([f"Warning: so it is with {len(broken) - 3:,} more shards."] if len(broken) > 3 else [])
+
+
 @lru_cache(maxsize=1)
 def inventory(source: Source) -> Inventory:
-    """Look into the shards of a source, once for all who ask about the same Source object. Raises SourceError."""
+    """Look into the shards of a source, once for all who ask about the same Source object.
+
+    Raises:
+        SourceError: a shard is gone, or nothing in the whole source can be read.
+    """
     tars = (s.bytes for s in source.shards if s.format == "tar" and not is_compressed(s.path))
     walk = sum(tars) <= WALK_BYTES
     mean: dict[bool, float] = {}
-    found = Inventory([], [])
+    found = Inventory([], [], [])
     for shard in source.shards:
-        index = index_shard(source, shard) if walk or shard.format != "tar" else None
+        try:
+            index = index_shard(source, shard) if walk or shard.format != "tar" else None
+        except BrokenShardError as error:
+            found.broken.append(error)
+            index = BrokenIndex()
         found.indexes.append(index)
         found.rows.append(index.rows if index else _estimate(source, shard, mean))
+    if found.broken and len(found.broken) == len(source.shards) and not source.files.seen:
+        raise found.broken[0]
+    _require_images(source, found)
+    known = look_into(source, [shard for shard in source.before if has_ids(shard)])
+    found.indexes[:] = with_repeats([*known, *found.indexes])[len(known) :]
     return found
+
+
+def has_ids(shard: Shard) -> bool:
+    """Whether the ids in a shard may be those of another shard's images; elsewhere they begin with its path."""
+    return shard.format in ("parquet", "arrow", "listing")
+
+
+def look_into(source: Source, shards: Sequence[Shard]) -> list[Index | None]:
+    """Look into some shards only, whatever repeats in them; what cannot be read is as in `inventory`.
+
+    Raises:
+        SourceError: a shard is gone.
+    """
+
+    def look(shard: Shard) -> Index | None:
+        try:
+            return index_shard(source, shard)
+        except BrokenShardError:
+            return BrokenIndex()
+
+    return [look(shard) for shard in shards]
+
+
+def _require_images(source: Source, found: Inventory) -> None:
+    """Refuse a source of nothing but tables without images; beside images such a table is skipped."""
+    empty = [index for index in found.indexes if isinstance(index, NoImages)]
+    if not empty or len(empty) < len(found.indexes):
+        return
+    if not any(has_image_extension(path) for path, _, _ in source.files.entries()):
+        raise SourceError(f"{empty[0].why}; --image-column names one")
 
 
 def index_shard(source: Source, shard: Shard) -> Index | None:

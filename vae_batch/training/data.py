@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import torch
 
 from vae_batch.errors import SourceError
 from vae_batch.images import ImageError, Transform, load_image
-from vae_batch.sources import Reading, SourceOptions, open_source, plan_units
+from vae_batch.sources import Labelling, Reading, SourceOptions, open_source, plan_units, sample_labels
 from vae_batch.specs import TrainSpec
 from vae_batch.types import ImageRecord, Reject, Tally
 
@@ -42,12 +43,13 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
 
     Raises:
         SourceError: it cannot be read as named, or no image in it can be used.
+        SpecError: labels contradict each other, or do not tell the split.
     """
     chunks: list[np.ndarray] = []
     rejects: list[Reject] = []
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        records = _records(spec, rejects)
+        records = _records(spec, transform, rejects)
         while chunk := list(islice(records, CHUNK)):
             out = np.empty((len(chunk), transform.size, transform.size, 3), np.uint8)
             verdicts = pool.map(lambda item, out=out: _load(item[1], transform, out[item[0]]), enumerate(chunk))
@@ -62,20 +64,25 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
     return Pixels(torch.from_numpy(np.concatenate(chunks)), len(rejects), rejects[:3])
 
 
-def _records(spec: TrainSpec, rejects: list[Reject]) -> Iterator[ImageRecord]:
-    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, ()))
-    reading = Reading(source.root, source.options)
-    for unit in plan_units(source):
-        for record in reading.read(unit, Tally()):
-            if isinstance(record, Reject):
-                rejects.append(record)
-            else:
-                yield record
+def _records(spec: TrainSpec, transform: Transform, rejects: list[Reject]) -> Iterator[ImageRecord]:
+    """Read one after the other, with the labels, of the split and without the excluded, as `encode` does."""
+    needed = None if spec.split else dict.fromkeys(transform.columns, "float64")
+    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column, needed))
+    with tempfile.TemporaryDirectory() as folder:
+        keys = {key for labels in (sample_labels(source) if spec.split else ()) for key in labels}
+        join, _ = Labelling(spec, source, folder, sidecar_keys=sorted(keys)).build(folder, folder)
+        reading = Reading(source.root, source.options, join)
+        for unit in plan_units(source):
+            for record in reading.read(unit, Tally()):
+                if isinstance(record, Reject):
+                    rejects.append(record)
+                else:
+                    yield record
 
 
 def _load(record: ImageRecord, transform: Transform, out: np.ndarray) -> Reject | None:
     try:
-        load_image(record.data, transform, out)
+        load_image(record.data, transform, out, record.labels)
     except ImageError as error:
         return Reject(record.id, record.shard, record.row, error.stage, error.error, error.message)
     return None

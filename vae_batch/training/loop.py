@@ -57,7 +57,7 @@ def train(
     out = _new_folder(spec.out)
     device = choose_device(spec.device)
     config = ConvConfig(image_size=spec.image_size, latent_dim=spec.latent_dim)
-    transform = Transform(spec.image_size)
+    transform = Transform(spec.image_size, spec.crop or "center", spec.fit or "cover", spec.decode or "exact")
     pixels = load_pixels(spec, transform, on_read)
     out.mkdir(parents=True, exist_ok=True)
     with _reproducible(spec.seed, device):

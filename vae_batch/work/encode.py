@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +15,9 @@ from vae_batch.errors import UnitError
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
 from vae_batch.latents.part import PartWriter, write_rejects
+from vae_batch.latents.quarantine import read_poison
 from vae_batch.types import Receipt, Reject, Unit
-from vae_batch.work.feed import Batch, Clock, Feed, reject
+from vae_batch.work.feed import Batch, Clock, Feed, Watch, reject
 from vae_batch.work.forward import Forward, Latents
 from vae_batch.work.job import EncodeJob
 from vae_batch.work.rows import RowMaker
@@ -37,6 +37,7 @@ class UnitEncoder:
         self.forward = Forward(job, device)
         self.progress = (-1, 0, 0)
         """The unit in hand, its images done, its rejects so far: read by another thread."""
+        self.watch = Watch()
         alone = device == "cpu" and threads == 1
         self._pool = None if alone else ThreadPoolExecutor(threads, thread_name_prefix="decode")
         pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
@@ -49,10 +50,10 @@ class UnitEncoder:
             layout: where to publish; None: the job's OUT.
 
         Raises:
-            UnitError: rows + rejects + skipped is not seen. Nothing is published then.
+            UnitError: rows + rejects + skipped + excluded is not seen. Nothing is published then.
             OSError: a transport error; the attempt may be repeated.
         """
-        layout = layout or Layout(Path(self.job.out))
+        layout = layout or Layout(self.job.out)
         attempt = _Attempt(self, unit)
         schema, unfinished = self.job.schema, storage.scratch(layout.tmp, f"part-{unit.number:06d}")
         moments = Moments(schema.latent_shape)
@@ -66,7 +67,7 @@ class UnitEncoder:
                 footer["rejects_file"] = write_rejects(layout, unit.number, attempt.all_rejects())
                 part.finish(footer)
                 size = unfinished.stat().st_size
-                storage.publish(unfinished, layout.part(unit.number))
+                storage.publish(unfinished, layout.part(unit.number), layout.tmp)
         return attempt.receipt(part.rows, size)
 
     def probe(self, unit: Unit, images: int) -> tuple[int, float]:
@@ -105,6 +106,8 @@ class _Attempt:
             encoder.threads,
             self.clock,
             encoder.job.schema.sha256,
+            read_poison(Layout(encoder.job.out), unit.number),
+            encoder.watch,
         )
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
@@ -151,19 +154,25 @@ class _Attempt:
     def check_counts(self, rows: int) -> None:
         """Refuse to publish what does not add up."""
         tally, rejects = self.feed.tally, len(self.all_rejects())
-        if rows + rejects + tally.skipped == tally.seen and self.unit.seen in (None, tally.seen):
+        if rows + rejects + tally.skipped + tally.excluded == tally.seen and self.unit.seen in (None, tally.seen):
             return
         planned = "" if self.unit.seen is None else f", {self.unit.seen} planned"
         raise UnitError(
-            f"unit {self.unit.number}: {rows} rows + {rejects} rejects + {tally.skipped} skipped, but {tally.seen} "
-            f"seen{planned}; it was not published. If the source changed since OUT was begun, give another --out. "
-            f"Shards: {', '.join(dict.fromkeys(p.shard for p in self.unit.pieces))}"
+            f"unit {self.unit.number}: {rows} rows + {rejects} rejects + {tally.skipped} skipped + {tally.excluded} "
+            f"excluded, but {tally.seen} seen{planned}; it was not published. If the source changed since OUT was "
+            f"begun, give another --out. Shards: {', '.join(dict.fromkeys(p.shard for p in self.unit.pieces))}"
         )
 
     def footer(self) -> dict[str, str]:
         """Say what the part will say of itself, but for its rows."""
         tally, notes = self.feed.tally, self.maker.notes
-        kinds = {"nulls": notes.nulls, "unforeseen": notes.unforeseen, "sidecars": tally.sidecars}
+        kinds = {
+            "nulls": notes.nulls,
+            "unforeseen": notes.unforeseen,
+            "sidecars": tally.sidecars,
+            "unmatched": tally.unmatched,
+            "excluded": tally.reasons,
+        }
         return {
             "unit": str(self.unit.number),
             "fingerprint": self.job.fingerprint,
@@ -171,6 +180,7 @@ class _Attempt:
             "seen": str(tally.seen),
             "rejects": str(len(self.all_rejects())),
             "skipped": str(tally.skipped),
+            "excluded": str(tally.excluded),
             "notes": json.dumps({kind: dict(counts) for kind, counts in kinds.items()}),
             "fp32_rows": json.dumps(self.fp32_rows),
         }

@@ -16,9 +16,11 @@ from vae_batch import storage
 from vae_batch.errors import OutputError, SourceError
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import open_plan
 from vae_batch.latents.rejects import rejects
 from vae_batch.sources import Reading
+from vae_batch.sources.exclusion import exclusion_table
+from vae_batch.sources.join import Join
 from vae_batch.specs import EncodeSpec
 from vae_batch.types import ImageRecord, Tally, Unit
 from vae_batch.work.job import options_of
@@ -55,12 +57,11 @@ def export_rejects(out: str | Path, folder: str | Path) -> Exported:
         OutputError: the folder cannot be used, or OUT is damaged.
         OSError: the storage fails.
     """
-    layout, folder = Layout(Path(out).absolute()), Path(folder).absolute()
+    layout, folder = Layout.of(out), Path(folder).absolute()
     job, table = JobFile.load(layout), rejects(out)
     _check(folder, layout, job)
     folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(layout.plan(job.plan.sha256))
-    reading = Reading(job.source["root"], options_of(EncodeSpec(**job.spec)))
+    plan, reading = open_plan(layout, job.plan), _reading(layout, job)
     done = Exported(str(folder), len(table), 0)
     with (folder / INDEX).open("x", newline="", encoding="utf-8") as file:
         index = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
@@ -71,6 +72,13 @@ def export_rejects(out: str | Path, folder: str | Path) -> Exported:
                 done.files += bool(row["file"])
                 index.writerow(row)
     return done
+
+
+def _reading(layout: Layout, job: JobFile) -> Reading:
+    """As the job reads its source: what is excluded stays out, whatever became of it meanwhile."""
+    digest = job.fields["exclude"]
+    join = Join(exclude=exclusion_table(layout.labels, digest)) if digest else None
+    return Reading(job.source["root"], options_of(EncodeSpec(**job.spec)), join)
 
 
 def _export_unit(reading: Reading, unit: Unit, rows: list[Row], folder: Path, number: int) -> Iterator[Row]:
@@ -123,7 +131,7 @@ def _note(row: Row, record: ImageRecord) -> str:
 def _check(folder: Path, layout: Layout, job: JobFile) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"--export {folder} is not empty; give a new or empty folder")
-    homes = [layout.out] if storage.is_remote(job.source["root"]) else [layout.out, Path(job.source["root"])]
+    homes = [home for home in (layout.out, job.source["root"]) if not storage.is_remote(home)]
     for home in homes:
-        if folder.resolve().is_relative_to(home.resolve()):
+        if folder.resolve().is_relative_to(Path(home).resolve()):
             raise OutputError(f"--export {folder} lies in {home}, which it would change; give a folder outside it")

@@ -7,15 +7,16 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vae_batch.images import ImageError, Transform, load_image
+from vae_batch.latents.quarantine import Poison
 from vae_batch.sources import Reading
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 CHUNK_IMAGES, CHUNK_BYTES = 16, 8 << 20
 """Images that one decoding task takes; with the number of tasks in flight it bounds the memory in use."""
+
+POLL_SECONDS = 0.2
 
 BUFFERS = 4
 """Batches in memory: one being filled, two waiting, one at the model."""
@@ -44,6 +47,25 @@ class Clock:
         finally:
             with self._lock:
                 self.seconds[stage] += clock() - start
+
+
+class Watch:
+    """Since when each thread has been decoding the image that it has in hand."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def begin(self) -> None:
+        """Start on the next image; in the decoding thread."""
+        self._since[threading.get_ident()] = time.monotonic()
+
+    def end(self) -> None:
+        """No image is in hand any more."""
+        self._since.pop(threading.get_ident(), None)
+
+    def seconds(self) -> float:
+        """For how long the slowest image has been in hand; from any thread."""
+        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 
 @dataclass(slots=True)
@@ -104,20 +126,25 @@ class Feed:
         threads: int,
         clock: Clock,
         sha256: bool,
+        poison: Sequence[Poison] = (),
+        watch: Watch | None = None,
     ) -> None:
         self.tally = Tally()
         self.rejects: list[Reject] = []
         """What the reader could not read."""
         self._reading, self._unit, self._transform = reading, unit, transform
         self._batch_size, self._pool, self._clock, self._sha256 = batch_size, pool, clock, sha256
+        self._poison, self._watch = {(p.shard, p.row): p for p in poison}, watch or Watch()
         self._encoded = threading.Semaphore(2 * threads + 2)
+        self._left = threading.Event()
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[Batch]:
         shape = (self._batch_size, self._transform.size, self._transform.size, 3)
         for _ in range(BUFFERS):
             self._buffers.put(np.zeros(shape, np.uint8))
-        for chunk in self._timed("wait", prefetch(self._chunks(), max(2, BUFFERS * self._batch_size // CHUNK_IMAGES))):
+        depth = max(2, BUFFERS * self._batch_size // CHUNK_IMAGES)
+        for chunk in self._timed("wait", prefetch(self._chunks(), depth, self._left)):
             with self._clock("wait"):
                 if chunk.decoding:
                     chunk.decoding.result()
@@ -128,7 +155,7 @@ class Feed:
                 self._buffers.put(chunk.batch.pixels)
 
     def _chunks(self) -> Generator[Chunk, None, None]:
-        chunk = Chunk(Batch(self._buffers.get()))
+        chunk = Chunk(self._empty_batch())
         for record in self._timed("read", self._reading.read(self._unit, self.tally)):
             if isinstance(record, Reject):
                 self.rejects.append(record)
@@ -137,7 +164,7 @@ class Feed:
             chunk.last = len(chunk.batch.records) == self._batch_size
             if chunk.last or chunk.full():
                 yield self._begun(chunk)
-                chunk = Chunk(Batch(self._buffers.get()) if chunk.last else chunk.batch)
+                chunk = Chunk(self._empty_batch() if chunk.last else chunk.batch)
         if chunk.batch.records:
             chunk.batch.pixels[len(chunk.batch.records) :] = 0
             chunk.last = True
@@ -151,30 +178,50 @@ class Feed:
                 return
             yield item
 
+    def _empty_batch(self) -> Batch:
+        while True:
+            with suppress(queue.Empty):
+                return Batch(self._buffers.get(timeout=POLL_SECONDS))
+            self._check_left()
+
     def _begun(self, chunk: Chunk) -> Chunk:
-        self._encoded.acquire()
+        while not self._encoded.acquire(timeout=POLL_SECONDS):
+            self._check_left()
         if self._pool is not None:
             chunk.decoding = self._pool.submit(self._decode, chunk)
         return chunk
+
+    def _check_left(self) -> None:
+        """End the reading thread, wherever it waits, once nobody iterates any more."""
+        if self._left.is_set():
+            raise _LeftError
 
     def _decode(self, chunk: Chunk) -> None:
         try:
             with self._clock("decode", time.thread_time):
                 for slot, record in chunk.items:
+                    self._watch.begin()
                     self._decode_one(chunk.batch, slot, record)
             chunk.items.clear()
         finally:
+            self._watch.end()
             self._encoded.release()
 
     def _decode_one(self, batch: Batch, slot: int, record: ImageRecord) -> None:
         try:
-            batch.sizes[slot] = load_image(record.data, self._transform, batch.pixels[slot])
+            self._refuse_poison(record)
+            batch.sizes[slot] = load_image(record.data, self._transform, batch.pixels[slot], record.labels)
             if self._sha256:
                 batch.sha256[slot] = hashlib.sha256(record.data).hexdigest()
         except ImageError as error:
             batch.pixels[slot] = 0
             digest = hashlib.sha256(record.data).hexdigest()
             batch.rejects.append(reject(record, error.stage, error.error, error.message, digest))
+
+    def _refuse_poison(self, record: ImageRecord) -> None:
+        poison = self._poison.get((record.shard, record.row))
+        if poison and poison.sha256 == hashlib.sha256(record.data).hexdigest():
+            raise ImageError("decode", poison.error, poison.message)
 
 
 def reject(record: ImageRecord, stage: Any, error: str, message: str, sha256: str | None) -> Reject:
@@ -186,15 +233,22 @@ def _without_bytes(record: ImageRecord) -> ImageRecord:
     return ImageRecord(record.id, record.shard, record.row, b"", record.labels)
 
 
-def prefetch(items: Generator[T, None, None], depth: int) -> Iterator[T]:
-    """Run a generator in a thread, `depth` items ahead; its exception is raised here, and leaving here ends it."""
+class _LeftError(Exception):
+    """Ends the reading of a unit that nobody wants any more."""
+
+
+def prefetch(items: Generator[T, None, None], depth: int, stop: threading.Event | None = None) -> Iterator[T]:
+    """Run a generator in a thread, `depth` items ahead; its exception is raised here, and leaving here ends it.
+
+    `stop` is set on leaving: a generator that may wait for this side looks at it.
+    """
     waiting: queue.Queue[T | BaseException | None] = queue.Queue(depth)
-    stop = threading.Event()
+    stop = stop or threading.Event()
 
     def put(item: T | BaseException | None) -> None:
         while not stop.is_set():
             try:
-                waiting.put(item, timeout=0.2)
+                waiting.put(item, timeout=POLL_SECONDS)
                 return
             except queue.Full:
                 continue

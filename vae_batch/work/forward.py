@@ -95,7 +95,7 @@ class Forward:
         if self.device == "cuda":
             device, capability = torch.cuda.get_device_name(), str(torch.cuda.get_device_capability())
         else:
-            device, capability = platform.machine(), torch.backends.cpu.get_cpu_capability()
+            device, capability = platform.machine(), _cpu_capability()
         libraries = {name: version(name) for name in ("torch", "numpy", "pillow", "simplejpeg", "pyarrow")}
         return json.dumps({"batch_size": self.batch_size, "device": device, "capability": capability, **libraries})
 
@@ -129,6 +129,13 @@ class Forward:
         return self._models[precision]
 
 
+def _cpu_capability() -> str:
+    """The vector instructions, and those for bfloat16, by which oneDNN chooses its kernels."""
+    found = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
+    short = [name for name in ("avx512_bf16", "amx_tile", "amx_bf16", "amx_fp16") if found.get(name)]
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *short])
+
+
 def _luma(x_BCHW: torch.Tensor) -> torch.Tensor:
     """Gray as ITU-R BT.601 has it, (B, 1, H, W)."""
     weights = x_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
@@ -140,5 +147,6 @@ def _settle_torch(device: str) -> None:
     if device == "cpu":
         torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

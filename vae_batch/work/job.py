@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
@@ -19,19 +19,24 @@ from vae_batch.latents.schema import EncodeSchema
 from vae_batch.models import ModelCard, describe_model
 from vae_batch.sources import (
     Extent,
+    Labelling,
     Reading,
     Source,
     SourceOptions,
+    broken_shards,
     count_images,
     default_unit_size,
     open_source,
     plan_units,
     sample_labels,
 )
+from vae_batch.sources.celeba import output_names
 from vae_batch.sources.replan import collection_of
 from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
-from vae_batch.work.revision import Revision, look, remarks, revise
+from vae_batch.work.boxes import check_places
+from vae_batch.work.places import absolute, lies_in
+from vae_batch.work.revision import Revision, look, remarks_on, revise
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -59,6 +64,7 @@ class Prepared:
     spec: EncodeSpec
     layout: Layout
     source: Source
+    labelling: Labelling
     job: EncodeJob
     unit_size: int
     fields: dict[str, Any]
@@ -85,32 +91,37 @@ def prepare(spec: EncodeSpec) -> Prepared:
         SourceError, ModelError, SpecError, OutputError: as their names say.
         MismatchError: OUT belongs to a job with other settings.
     """
-    layout = Layout(Path(spec.out).absolute())
+    layout = Layout.of(spec.out)
     existing = existing_job(layout)
     source = open_source(spec.source, options_of(spec))
-    if Path(spec.source).is_dir() and layout.out.resolve().is_relative_to(Path(spec.source).resolve()):
+    if lies_in(layout.out, storage.absolute(spec.source)):
         raise OutputError(
             f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
             "give a folder outside it"
         )
     card = describe_model(spec.model, image_size=spec.image_size)
-    transform, said = _transform(spec, card)
+    transform, remarks = _transform(spec, card)
+    source = replace(source, options=with_columns(source.options, transform.columns))
     columns = _labels(spec, source, existing)
+    labelling = Labelling(spec, source, layout.labels, _types(spec), [c.key for c in columns])
+    columns = _with_files(spec, columns, labelling, existing)
+    remarks += labelling.remarks
     schema = _schema(spec, card, transform, columns)
     schema.arrow()  # refuses clashing names before anything is written
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(count_images(source).files, schema.row_bytes)
-    fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size)
+    remarks += [] if existing else broken_shards(source)
+    fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size) | labelling.fingerprint
     revision = None
     if existing:
         digest, fields["source"] = fields["source"], existing.fields["source"]
         check_same(layout, existing, fields)
         revision = look(spec, layout, existing, source, digest)
-        said += remarks(spec, layout, revision)
+        remarks += remarks_on(spec, layout, revision)
     job = EncodeJob(
-        out=str(layout.out),
+        out=layout.out,
         reading=Reading(source.root, source.options),
-        model=_absolute_model(spec.model),
+        model=absolute(spec).model,
         fingerprint="",
         card=card,
         transform=transform,
@@ -119,38 +130,70 @@ def prepare(spec: EncodeSpec) -> Prepared:
         seed=spec.seed,
         batch_size=spec.batch_size,
     )
-    return Prepared(spec, layout, source, job, unit_size, fields, existing, revision, said)
+    return Prepared(spec, layout, source, labelling, job, unit_size, fields, existing, revision, remarks)
 
 
-def open_job(prepared: Prepared) -> tuple[JobFile, EncodeJob]:
-    """Find OUT's job file, or write plan and job file, in this order, before any part; revise it where that is due."""
-    file = prepared.existing
-    if file is None:
-        prepared.layout.make()
-        totals = write_plan(prepared.layout, prepared.units())
-        collection = write_collection(prepared.layout, collection_of(prepared.source))
-        file = JobFile(
-            kind="encode",
-            fields=prepared.fields,
-            spec=prepared.spec.model_dump(mode="json"),
-            model=prepared.job.card.to_dict(),
-            source={"location": prepared.spec.source, "root": prepared.source.root},
-            labels=prepared.job.schema.labels,
-            plan=totals,
-            history=(SourceState(prepared.fields["source"], collection, totals.units),),
-        )
-        file.save(prepared.layout)
-        file = JobFile.load(prepared.layout)
+def open_job(prepared: Prepared, say: Callable[[str], None] = lambda line: None) -> tuple[JobFile, EncodeJob]:
+    """Find OUT's job file, or begin the job; revise it where that is due. Its file is written last, before any part.
+
+    Args:
+        prepared: from `prepare`.
+        say: takes lines for the user.
+
+    Raises:
+        MismatchError: another job has begun in OUT meanwhile.
+    """
+    layout = prepared.layout
+    layout.make()
+    join, remarks = prepared.labelling.build(layout.labels, layout.tmp)
+    for remark in remarks:
+        say(remark)
+    reading = replace(prepared.job.reading, join=join)
+    if prepared.existing is None:
+        check_places(reading, prepared.units(), prepared.job.transform)
+        _begin(prepared)
     elif prepared.revision:
-        file = revise(prepared.layout, file, prepared.source, prepared.revision)
-    return file, replace(prepared.job, fingerprint=file.fingerprint)
+        revise(layout, prepared.existing, prepared.source, prepared.revision)
+    file = JobFile.load(layout)
+    check_same(layout, file, prepared.fields)
+    return file, replace(prepared.job, reading=reading, fingerprint=file.fingerprint)
+
+
+def _begin(prepared: Prepared) -> None:
+    """Write plan, paths and sizes, and the job file, in this order."""
+    layout = prepared.layout
+    totals = write_plan(layout, prepared.units())
+    collection = write_collection(layout, collection_of(prepared.source))
+    spec = absolute(prepared.spec)
+    JobFile(
+        kind="encode",
+        fields=prepared.fields,
+        spec=spec.model_dump(mode="json"),
+        model=prepared.job.card.to_dict(),
+        source={"location": spec.source, "root": prepared.source.root},
+        labels=prepared.job.schema.labels,
+        plan=totals,
+        history=(SourceState(prepared.fields["source"], collection, totals.units),),
+    ).create(layout)
 
 
 def options_of(spec: ImagesSpec) -> SourceOptions:
     """What a spec says about how its source is to be read."""
+    types = _types(spec)
+    return SourceOptions(spec.image_column, spec.id_column, types)
+
+
+def _types(spec: ImagesSpec) -> dict[str, str] | None:
+    """The types by label that the user gave; None where labels are to be found by looking."""
     columns = getattr(spec, "columns", None)
-    keys = None if columns is None else tuple(c.key for c in label_columns.parse(columns))
-    return SourceOptions(spec.image_column, spec.id_column, keys)
+    return None if columns is None else {c.key: c.type for c in label_columns.parse(columns)}
+
+
+def with_columns(options: SourceOptions, names: Iterable[str]) -> SourceOptions:
+    """Let some label columns come along in any case."""
+    if options.columns is None:
+        return options
+    return replace(options, columns={**dict.fromkeys(names, "float64"), **options.columns})
 
 
 def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]:
@@ -161,9 +204,9 @@ def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]
         remarks.append(
             f"Image size: {size} pixels, since neither --image-size nor the model (image_size, sample_size) says."
         )
-    if card.transform:
-        return replace(Transform.from_dict(card.transform), size=size), remarks
-    return Transform(size=size), remarks
+    own = Transform.from_dict(card.transform) if card.transform else Transform(size)
+    asked = {name: value for name in ("crop", "fit", "decode") if (value := getattr(spec, name)) is not None}
+    return replace(own, size=size, **asked), remarks
 
 
 def _labels(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple[label_columns.LabelColumn, ...]:
@@ -172,6 +215,21 @@ def _labels(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple
     if existing and existing.fields["label_prefix"] == spec.label_prefix:
         return existing.labels
     return tuple(label_columns.infer(sample_labels(source), spec.label_prefix))
+
+
+def _with_files(
+    spec: EncodeSpec,
+    columns: tuple[label_columns.LabelColumn, ...],
+    labelling: Labelling,
+    existing: JobFile | None,
+) -> tuple[label_columns.LabelColumn, ...]:
+    """Add the columns of label files, where the columns are not given: a label of a file goes before a sidecar's."""
+    if spec.columns is not None or (existing and existing.fields["label_prefix"] == spec.label_prefix):
+        return columns
+    types = {field.key: field.type for field in labelling.fields}
+    names = output_names(types)
+    own = [column for column in columns if column.key not in types]
+    return (*own, *(label_columns.LabelColumn(k, spec.label_prefix + names[k], t) for k, t in types.items()))
 
 
 def _schema(
@@ -207,6 +265,8 @@ def _fingerprint_fields(
 ) -> dict[str, Any]:
     return {
         "source": source.digest(),
+        "image_column": spec.image_column,
+        "id_column": spec.id_column,
         "model": card.digest,
         **{f"transform.{k}": v for k, v in transform.to_dict().items()},
         "precision": spec.precision,
@@ -220,8 +280,3 @@ def _fingerprint_fields(
         "unit_size": unit_size,
         "values_version": VALUES_VERSION,
     }
-
-
-def _absolute_model(reference: str) -> str:
-    """A folder is named absolutely, for replicas whose working directory is another."""
-    return str(Path(reference).absolute()) if Path(reference).is_dir() else reference

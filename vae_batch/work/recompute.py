@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.layout import Layout
@@ -27,26 +27,32 @@ def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
     Returns:
         Findings, empty if all is well.
     """
-    published = Layout(Path(encoder.job.out))
-    name = published.part(unit.number).name
+    published = Layout(encoder.job.out)
+    name = published.part_name(unit.number)
     with tempfile.TemporaryDirectory() as folder:
-        again = Layout(Path(folder))
+        again = Layout(folder)
         again.make()
         encoder.encode(unit, again)
         try:
             old, new = read_footer(published.part(unit.number)), read_footer(again.part(unit.number))
         except OutputError as error:
             return [str(error)]
-        if (old.rows, old.rejects, old.skipped) != (new.rows, new.rejects, new.skipped):
+        counts = [(f.rows, f.rejects, f.skipped, f.excluded) for f in (old, new)]
+        if counts[0] != counts[1]:
             return [
                 f"{name}: encoding again gives {new.rows} rows, {new.rejects} rejects, {new.skipped} skipped, "
-                f"not {old.rows}, {old.rejects}, {old.skipped}"
+                f"{new.excluded} excluded, not {', '.join(map(str, counts[0]))}"
             ]
         if old.values_sha256 == new.values_sha256 and old.numerics == new.numerics:
             return []
         tolerance = 0.0 if old.numerics == new.numerics else TOLERANCE[encoder.job.precision]
-        before, after = (pq.read_table(x.part(unit.number)) for x in (published, again))
+        before, after = (_table(x.part(unit.number)) for x in (published, again))
         return [f"{name}: {finding}" for finding in _compare(before, after, tolerance)]
+
+
+def _table(part: str) -> pa.Table:
+    with storage.open_input(part) as file:
+        return pq.read_table(file)
 
 
 def _compare(before: pa.Table, after: pa.Table, tolerance: float) -> list[str]:

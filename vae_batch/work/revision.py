@@ -24,7 +24,7 @@ from vae_batch.errors import MismatchError
 from vae_batch.latents.collection import NO_CHANGE, Change, compare, missing_again, some, write_collection
 from vae_batch.latents.job import JobFile, SourceState
 from vae_batch.latents.layout import Layout
-from vae_batch.latents.plan import Plan, write_plan
+from vae_batch.latents.plan import Plan, open_plan, write_plan
 from vae_batch.latents.rejects import SCHEMA, rejects
 from vae_batch.latents.retry import load_retry, save_retry
 from vae_batch.sources import Source
@@ -75,7 +75,7 @@ def look(spec: EncodeSpec, layout: Layout, job: JobFile, source: Source, digest:
     change = NO_CHANGE if digest == known.digest else compare(layout, known.collection, collection_of(source))
     under_way = load_retry(layout)
     retry = spec.retry_rejects and (digest != known.digest or under_way is None)
-    plan, present = Plan(layout.plan(job.plan.sha256)), layout.parts()[0]
+    plan, present = open_plan(layout, job.plan), layout.parts()[0]
     table = rejects(layout.out) if retry else SCHEMA.empty_table()
     if digest != known.digest:
         _check(spec, layout, change, *_untouched(plan, present, change, table, retry))
@@ -89,7 +89,7 @@ def look(spec: EncodeSpec, layout: Layout, job: JobFile, source: Source, digest:
     return Revision(digest, change, added, replaced, frozenset(redo) if redo else None, len(table))
 
 
-def remarks(spec: EncodeSpec, layout: Layout, revision: Revision | None) -> list[str]:
+def remarks_on(spec: EncodeSpec, layout: Layout, revision: Revision | None) -> list[str]:
     """Lines for the user about what `look` found."""
     lines = list(revision.lines()) if revision else []
     if spec.extend and not (revision and revision.added):
@@ -101,7 +101,7 @@ def remarks(spec: EncodeSpec, layout: Layout, revision: Revision | None) -> list
     return lines
 
 
-def revise(layout: Layout, job: JobFile, source: Source, revision: Revision) -> JobFile:
+def revise(layout: Layout, job: JobFile, source: Source, revision: Revision) -> None:
     """Write a revision: plan, paths and sizes, the units to be made anew; and last the job file, which makes it hold.
 
     Killed before that, the job is what it was, and what was written counts for nothing: a list of units to be made
@@ -110,7 +110,7 @@ def revise(layout: Layout, job: JobFile, source: Source, revision: Revision) -> 
     known, totals = job.history[-1], job.plan
     collection = known.collection
     if revision.added or revision.replaced:
-        totals = write_plan(layout, _revised(Plan(layout.plan(job.plan.sha256)), revision, job.fields["unit_size"]))
+        totals = write_plan(layout, _revised(open_plan(layout, job.plan), revision, job.fields["unit_size"]))
     if revision.change:
         gone = missing_again(layout, known.collection, revision.change)
         collection = write_collection(layout, collection_of(source), gone)
@@ -119,7 +119,6 @@ def revise(layout: Layout, job: JobFile, source: Source, revision: Revision) -> 
     state = SourceState(revision.digest, collection, totals.units)
     if state != known or totals != job.plan:
         replace(job, plan=totals, history=(*job.history, state)).save(layout)
-    return JobFile.load(layout)
 
 
 def _revised(plan: Plan, revision: Revision, unit_size: int) -> Iterator[Unit]:
@@ -170,7 +169,7 @@ def _check(spec: EncodeSpec, layout: Layout, change: Change, gone: pa.Array, cha
     if change and not surplus and not len(written):
         return
     lines = [f"{layout.out}: the source {spec.source} is not what it was when OUT was begun:"]
-    lines.append(change.table() if change else "  the order or the number of its files differs")
+    lines.append(change.table() if change else "  a listing's content, or the order or the number of its files differs")
     if surplus:
         lines.append("--extend encodes what is new, as further units; the parts that are there stay as they are.")
     if len(written) and not spec.retry_rejects:

@@ -1,0 +1,77 @@
+"""Ids are unique over a whole source: what two files would share is told before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.sources.tarmaking import END, JPEG, ids, member, read_all
+from tests.sources.zipmaking import with_zipfile
+from vae_batch.errors import SourceError
+from vae_batch.sources import open_source
+from vae_batch.sources.clashes import check_shards
+from vae_batch.sources.listing import listing_of
+from vae_batch.sources.names import shard_format
+from vae_batch.sources.shard import Shard
+
+
+def look(*names: str) -> None:
+    """Check what an object store may list: a file, and files "under" it."""
+    kinds = [(name, shard_format(name)) for name in names]
+    loose = listing_of((name, 1) for name, kind in kinds if kind is None)
+    check_shards("s3://bucket/faces", loose, [Shard(name, 1, kind) for name, kind in kinds if kind])
+
+
+@pytest.mark.parametrize(
+    ("shard", "other"),
+    [
+        ("a.tar", "a.tar/x.jpg"),
+        ("d/a.ZIP", "d/a.ZIP/deep/er.png"),
+        ("a.tar.gz", "a.tar.gz/b.tar"),
+        ("a.parquet", "a.parquet#7"),
+    ],
+)
+def test_a_shard_and_files_under_its_name(shard: str, other: str) -> None:
+    with pytest.raises(SourceError) as raised:
+        look(shard, other, "b.tar")
+    assert f"the id {other} may mean the file {other} or an image in the shard {shard}: rename one" in str(raised.value)
+
+
+def test_names_that_only_look_like_it(tmp_path: Path) -> None:
+    for name in ["old.tar/x.jpg", "b.zip/c.zip/y.jpg", "c.tar#1.jpg"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(JPEG)
+    (tmp_path / "a.tar").write_bytes(member(b"x.jpg") + END)
+    assert ids(read_all(tmp_path)[0]) == ["c.tar#1.jpg", "b.zip/c.zip/y.jpg", "old.tar/x.jpg", "a.tar/x.jpg"]
+    look("a.tar", "a.tarx/x.jpg", "b/a.tar/x.jpg", "c.parquet", "c.parquet.jpg")
+
+
+def test_a_folder_whose_name_reads_like_a_shard(tmp_path: Path) -> None:
+    root = os.fsencode(tmp_path)
+    Path(os.fsdecode(root + b"/t\xfe.tar")).write_bytes(member(b"x.jpg") + END)
+    folder = tmp_path / "t%FE.tar"
+    folder.mkdir()
+    (folder / "x.jpg").write_bytes(JPEG)
+    with pytest.raises(SourceError, match=r"the id t%FE\.tar/x\.jpg may mean"):
+        open_source(str(tmp_path))
+
+
+def test_two_shards_whose_names_read_the_same(tmp_path: Path) -> None:
+    root = os.fsencode(tmp_path)
+    for name in (b"t\xfe.tar", b"t%FE.tar"):
+        Path(os.fsdecode(root + b"/" + name)).write_bytes(member(b"x.jpg") + END)
+    for location in (tmp_path, tmp_path / "*.tar"):
+        with pytest.raises(SourceError, match=r"two shards have names that both read t%FE\.tar"):
+            open_source(str(location))
+
+
+def test_a_shard_and_a_file_beside_it_share_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    (tmp_path / "a.tar").write_bytes(member(b"a.jpg") + END)
+    with_zipfile(tmp_path / "a.zip", [("a.jpg", JPEG), ("a.tar/a.jpg", JPEG)])
+    records, rejects, _ = read_all(tmp_path)
+    assert sorted(ids(records)) == ["a.jpg", "a.tar/a.jpg", "a.zip/a.jpg", "a.zip/a.tar/a.jpg"]
+    assert rejects == []

@@ -1,0 +1,86 @@
+"""File systems behind URIs: Arrow's own for s3, gs, hdfs and abfs; fsspec for the rest."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from vae_batch.errors import StorageError
+from vae_batch.storage.locations import masked
+from vae_batch.storage.transport import retried
+
+S3_ATTEMPTS = 8
+"""Of each request to S3: with its back-off about half a minute."""
+CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0
+_S3_OPTIONS = ("region", "scheme", "endpoint_override", "anonymous")
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """Give the Arrow file system of a URI, and the path in it. What stands before `?` is taken as it reads.
+
+    Raises:
+        StorageError: neither Arrow nor fsspec knows the scheme, the query is not understood, or nothing answers.
+    """
+    base, mark, query = uri.partition("?")
+    scheme, _, rest = base.partition("://")
+    bucket, slash, path = rest.partition("/")
+    try:
+        system, root = _system(scheme, bucket, mark + query)
+    except OSError as error:
+        raise StorageError(f"{masked(uri)} cannot be reached: {error}") from error
+    return system, f"{root.rstrip('/')}{slash}{path}"
+
+
+@lru_cache(maxsize=64)
+def _system(scheme: str, bucket: str, query: str) -> tuple[Any, str]:
+    """One client for each bucket: it keeps its connections."""
+    import pyarrow as pa
+    from pyarrow import fs
+
+    uri = f"{scheme}://{bucket}{query}"
+    if scheme == "s3":
+        return _s3(uri, bucket, dict(parse_qsl(query.removeprefix("?")))), bucket
+    try:
+        return fs.FileSystem.from_uri(uri)  # type: ignore[no-any-return]
+    except pa.ArrowInvalid as error:
+        return _fsspec(uri, error)
+
+
+def _s3(uri: str, bucket: str, options: dict[str, str]) -> Any:
+    """Arrow's client, which by `from_uri` would try each request once only.
+
+    Small objects go up in one request (`allow_delayed_open`).
+    """
+    from pyarrow import fs
+
+    unknown = ", ".join(options.keys() - set(_S3_OPTIONS))
+    if unknown or not bucket:
+        what = f"unknown {unknown} in its query, which may say {', '.join(_S3_OPTIONS)}" if unknown else "no bucket"
+        raise StorageError(f"{masked(uri)}: {what}; an S3 location is s3://bucket/path?region=...")
+    anonymous = options.pop("anonymous", "false").lower() in ("1", "true", "yes")
+    if not {"region", "endpoint_override"} & options.keys() and not os.environ.get("AWS_ENDPOINT_URL"):
+        options["region"] = retried(lambda: fs.resolve_s3_region(bucket))
+    return fs.S3FileSystem(
+        anonymous=anonymous,
+        allow_delayed_open=True,
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=REQUEST_SECONDS,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
+        **options,
+    )
+
+
+def _fsspec(uri: str, reason: Exception) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    try:
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise StorageError(
+            f"{masked(uri)}: {reason}; fsspec says: {error}. Install what that names, or mount it"
+        ) from error
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), path
