@@ -69,7 +69,7 @@ def encoded(ray_session: None, faces: Path, model: Path, tmp_path_factory: pytes
     return out
 
 
-def spec(source: Path, model: Path | str, out: Path, **more: Any) -> vae_batch.EncodeSpec:
+def spec(source: Path, model: Path | str, out: Path | str, **more: Any) -> vae_batch.EncodeSpec:
     """A spec with small units and batches."""
     values: dict[str, Any] = {"unit_size": 25, "batch_size": 16, "replicas": 2, **more}
     return vae_batch.EncodeSpec(source=str(source), model=str(model), out=str(out), **values)

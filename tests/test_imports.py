@@ -67,8 +67,8 @@ print("heavy:", sorted({{"torch", "ray", "pydantic", "pyarrow", "numpy"}} & set(
     assert done.stdout.splitlines()[-1] == "heavy: []"
 
 
-@pytest.mark.parametrize("command", ["status", "verify"])
-def test_status_and_verify_need_neither_ray_nor_torch(command: str) -> None:
+@pytest.mark.parametrize("command", ["status", "rejects", "verify"])
+def test_looking_at_an_output_needs_neither_ray_nor_torch(command: str) -> None:
     check = f"""
 import sys
 import vae_batch.cli.{command}, vae_batch.latents.{command}

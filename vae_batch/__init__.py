@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vae_batch.errors import VaeBatchError as VaeBatchError
     from vae_batch.latents.read import LatentData as LatentData
     from vae_batch.latents.read import read_latents as read_latents
+    from vae_batch.latents.rejects import rejects as rejects
     from vae_batch.latents.status import status as status
     from vae_batch.latents.summary import Summary as Summary
     from vae_batch.latents.verify import verify as verify
@@ -35,6 +36,7 @@ _WHERE = {
     "load_model": "models",
     "load_spec": "specs",
     "read_latents": "latents.read",
+    "rejects": "latents.rejects",
     "status": "latents.status",
     "train": "training",
     "verify": "latents.verify",
@@ -51,6 +53,7 @@ __all__ = [
     "load_model",
     "load_spec",
     "read_latents",
+    "rejects",
     "status",
     "train",
     "verify",

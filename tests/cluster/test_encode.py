@@ -174,7 +174,7 @@ def test_another_source_or_model_is_refused(encoded: Path, faces: Path, model: P
     for shard in faces.iterdir():
         (grown / shard.name).symlink_to(shard)
     (grown / "more.jpg").write_bytes(image_bytes())
-    with pytest.raises(MismatchError, match=r"source +\w+"):
+    with pytest.raises(MismatchError, match=r"is not what it was when OUT was begun:\n  new      1: more.jpg"):
         vae_batch.encode(spec(grown, model, encoded))
 
 
@@ -197,7 +197,7 @@ def test_out_left_before_its_job_file_is_used(encoded: Path, faces: Path, model:
     """The driver may die between making the folders and writing the job file."""
     (tmp_path / "out" / "data").mkdir(parents=True)
     (tmp_path / "out" / ".vae_batch").mkdir()
-    (tmp_path / "out" / ".vae_batch" / "plan.arrow").write_bytes(b"half")
+    (tmp_path / "out" / ".vae_batch" / "plan-0123456789abcdef.arrow").write_bytes(b"half")
     vae_batch.encode(spec(faces, model, tmp_path / "out"))
     assert snapshot(tmp_path / "out") == snapshot(encoded)
 

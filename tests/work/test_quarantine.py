@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import PLUG, image_bytes, spec
 from vae_batch.latents.layout import Layout
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import open_plan
 from vae_batch.latents.quarantine import read_poison
 from vae_batch.types import Unit
 from vae_batch.work.job import EncodeJob, open_job, prepare
@@ -33,7 +33,8 @@ def unit_of(folder: Path, model: Path, words: dict[int, str], images: int = 20) 
         data = image_bytes(i) + (f"poison:{words[i]}".encode() if i in words else b"")
         (folder / "source" / f"{i:02}.jpg").write_bytes(data)
     prepared = prepare(spec(folder / "source", model, folder / "out", unit_size=images))
-    return open_job(prepared)[1], Plan(prepared.layout.plan)[0]
+    file, job = open_job(prepared)
+    return job, open_plan(prepared.layout, file.plan)[0]
 
 
 def test_whatever_kills_or_hangs_is_found(tmp_path: Path, model: Path) -> None:
@@ -99,13 +100,14 @@ def test_nothing_is_left_running_when_the_one_who_asked_is_killed(tmp_path: Path
     unit_of(tmp_path, model, {5: "hang"})
     code = f"""
 from tests.conftest import spec
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import open_plan
 from vae_batch.work.job import open_job, prepare
 from vae_batch.work.quarantine import examine
 from pathlib import Path
 folder, model = Path({str(tmp_path)!r}), Path({str(model)!r})
 prepared = prepare(spec(folder / "source", model, folder / "out", unit_size=20))
-examine(open_job(prepared)[1], Plan(prepared.layout.plan)[0], 2.0)
+file, job = open_job(prepared)
+examine(job, open_plan(prepared.layout, file.plan)[0], 2.0)
 """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     asker = subprocess.Popen([sys.executable, "-c", code], env=env)

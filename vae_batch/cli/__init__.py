@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": "Say what `encode` would do, and how long it would take, before anything is spent.",
     "run": "Run a job from a spec file (YAML).",
     "status": "Say how far a job is.",
+    "rejects": "List the images that could not be encoded, by reason; copy them out to look at them.",
     "verify": "Check an output data set against its plan, its digests and its source.",
 }
 

@@ -88,7 +88,9 @@ def command(verbose: bool, **values: Any) -> None:
 
     SOURCE is a folder of images, a tar, or a folder or glob of tars (quote the glob). Each unit of the plan becomes
     one part, exactly once: killed at any moment, the same command goes on. An image that cannot be encoded is a
-    reject with its reason in OUT/.vae_batch/rejects.
+    reject with its reason; `vae-batch rejects OUT` lists them. Once they are repaired, --retry-rejects makes their
+    units anew. A SOURCE that has changed since OUT was begun is refused, with what is new, gone or changed;
+    --extend encodes what is new, as further units.
 
     \b
     Example:

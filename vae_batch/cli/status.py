@@ -29,6 +29,8 @@ def command(out: str, as_json: bool) -> None:
         return
     of = f" of {now.images:,}" if now.images is not None else ""
     click.echo(f"{now.state}: {now.units_done:,} of {now.units:,} units, {now.seen:,}{of} files seen")
+    if now.units_to_redo:
+        click.echo(f"{now.units_to_redo:,} of these units are to be made anew by the retry under way")
     excluded = f", {now.excluded:,} excluded" if now.excluded else ""
     click.echo(f"{now.rows:,} rows, {now.rejects:,} rejects, {now.skipped:,} skipped{excluded}, {size(now.bytes)}")
     if now.images_per_second:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections import Counter
 from typing import Any
@@ -19,8 +20,9 @@ from vae_batch.errors import InterruptedJobError, OutputError, SpecError, TooMan
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
-from vae_batch.latents.plan import Plan
-from vae_batch.latents.summary import Summary, remove_strays, summarise
+from vae_batch.latents.plan import Plan, open_plan
+from vae_batch.latents.retry import end_retry, load_retry, save_retry
+from vae_batch.latents.summary import Summary, finished_summary, remove_strays, summarise
 from vae_batch.models import module_sources
 from vae_batch.specs import EncodeSpec
 from vae_batch.types import Receipt, Reject
@@ -61,22 +63,24 @@ def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
     for remark in prepared.remarks:
         report.say(remark)
     file, job = open_job(prepared, report.say)
-    plan = Plan(layout.plan)
+    plan = open_plan(layout, file.plan)
     wanted = spec.unit_range(len(plan))
     if not wanted:
         raise SpecError(f"units={spec.units!r} leaves nothing: the plan has the units 0 to {len(plan) - 1}")
-    done, strangers = layout.parts()
+    present, strangers = layout.parts()
+    retry = load_retry(layout)
+    done = present - (retry or set())
     if strangers:
         report.say(f"Note: {layout.data} holds what is no part: {', '.join(strangers[:5])}; see `verify`.")
     todo = [u for u in wanted if u not in done]
-    finished = Summary.load(layout) if len(done) == len(plan) else None
+    finished = finished_summary(layout, file) if len(done) == len(plan) else None
     if not todo and finished:
         report.say(f"Already done: {_totals(finished)}. Nothing to do in {layout.out}.")
         return _judge(finished, spec)
     if done:
         report.say(f"Going on: {len(done):,} of {len(plan):,} units are done, {len(todo):,} to do now.")
     storage.sweep(layout.tmp)
-    run = _Run(file, job, plan, todo, report, prepared)
+    run = _Run(file, job, plan, todo, retry, report, prepared)
     if todo:
         with connecting.connect(spec.address, verbose) as cluster:
             report.say(cluster.line())
@@ -85,9 +89,10 @@ def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:
     summary = summarise(layout, file, units)
     summary.run = run.account()
     if summary.complete:
-        remove_strays(layout, units)
+        remove_strays(layout, file, units)
         storage.sweep(layout.tmp)
         summary.save(layout)
+        end_retry(layout)
     join = job.reading.join
     report.say("\n".join([*(join.remarks(summary.notes, summary.complete) if join else ()), _ending(summary)]))
     return _judge(summary, spec)
@@ -97,9 +102,16 @@ class _Run:
     """One run's way through its units."""
 
     def __init__(
-        self, file: JobFile, job: EncodeJob, plan: Plan, todo: list[int], report: Report, prepared: Prepared
+        self,
+        file: JobFile,
+        job: EncodeJob,
+        plan: Plan,
+        todo: list[int],
+        retry: set[int] | None,
+        report: Report,
+        prepared: Prepared,
     ) -> None:
-        self.file, self.job, self.plan, self.todo, self.report = file, job, plan, todo, report
+        self.file, self.job, self.plan, self.todo, self.retry, self.report = file, job, plan, todo, retry, report
         self.spec = prepared.spec
         self.layout = prepared.layout
         total, exact = _total(file, plan, todo, prepared)
@@ -155,6 +167,8 @@ class _Run:
 
     def _receipt(self, unit: int, receipt: Receipt) -> None:
         self.units_done += 1
+        if self.retry is not None:
+            self.retry.discard(unit)
         self.counts.update(
             seen=receipt.seen,
             rows=receipt.rows,
@@ -167,9 +181,11 @@ class _Run:
         self._stop_early()
 
     def _stop_early(self) -> None:
+        """End what begins hopelessly; a retry, which begins with rejects, is left alone."""
         images = self.counts["rows"] + self.counts["rejects"]
         hopeless = images in EARLY_IMAGES and self.counts["rejects"] > images / 2
-        if hopeless and self.spec.max_reject_rate < 0.5 and self.units_done < len(self.todo):
+        stops = self.spec.max_reject_rate < 0.5 and self.retry is None
+        if hopeless and stops and self.units_done < len(self.todo):
             examples = "\n".join(f"  {r.id}: {r.stage}: {r.error}: {r.message}" for r in self.examples)
             raise VaeBatchError(
                 f"stopped early: {self.counts['rejects']:,} of the first {images:,} images are rejects, such as\n"
@@ -193,6 +209,8 @@ class _Run:
             }
             with contextlib.suppress(OSError):  # a storage that fails now and then fails units, which are tried again
                 storage.write_json(self.layout.progress, value, self.layout.tmp)
+                if self.retry is not None:
+                    save_retry(self.layout, self.retry)
 
     def account(self) -> dict[str, Any]:
         """Say where the time went."""
@@ -265,6 +283,8 @@ def _ending(summary: Summary) -> str:
         )
     for reason, count in summary.reject_reasons.items():
         lines.append(f"  rejects: {count:,} × {reason}")
+    if summary.rejects:
+        lines.append(f"  {_rejects_command(summary)} lists them; mended, --retry-rejects tries them again")
     for group, what in (("nulls", "values that did not fit label"), ("sidecars", "sidecars without labels:")):
         lines += [f"  {count:,} {what} {name}" for name, count in summary.notes.get(group, {}).items()]
     if unforeseen := summary.notes.get("unforeseen"):
@@ -279,12 +299,16 @@ def _ending(summary: Summary) -> str:
     return "\n".join(lines)
 
 
+def _rejects_command(summary: Summary) -> str:
+    return f"vae-batch rejects {shlex.quote(summary.out)}"
+
+
 def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
     if summary.reject_rate > spec.max_reject_rate:
         raise TooManyRejectsError(
             f"{summary.rejects:,} of {summary.rows + summary.rejects:,} images are rejects "
             f"({summary.reject_rate:.1%}, allowed {spec.max_reject_rate:.1%}); all the others are in {summary.out}. "
-            f"Their reasons are in {Layout(summary.out).rejects}; --max-reject-rate allows more."
+            f"`{_rejects_command(summary)}` lists them; --max-reject-rate allows more."
         )
     return summary
 
@@ -292,7 +316,7 @@ def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
 def _how_to_go_on(spec: EncodeSpec, name: str) -> str:
     layout = Layout.of(spec.out)
     try:
-        done, _ = layout.parts()
+        done = layout.parts()[0] - (load_retry(layout) or set())
         total = JobFile.load(layout).plan.units
     except (OSError, OutputError):
         return f"stopped by {name} before anything was written; run the same command to start again"

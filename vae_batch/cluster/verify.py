@@ -12,7 +12,7 @@ from vae_batch.cluster.resources import choose
 from vae_batch.cluster.signals import interruptible
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import open_plan
 from vae_batch.latents.verify import Verdict, verify
 from vae_batch.models import module_sources
 from vae_batch.specs import EncodeSpec
@@ -36,12 +36,12 @@ def verify_by_recomputing(
     report = report or Silent()
     verdict = verify(out, fraction, seed)
     layout = Layout.of(out)
-    spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out})
+    spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out, "retry_rejects": False, "extend": False})
     present = sorted(layout.parts()[0] & set(range(verdict.units)))
     chosen = random.Random(seed).sample(present, min(units, len(present)))
     with interruptible():
-        _, job = open_job(prepare(spec))
-        plan = Plan(layout.plan)
+        file, job = open_job(prepare(spec))
+        plan = open_plan(layout, file.plan)
         with connect(address or spec.address) as cluster:
             report.say(cluster.line())
             size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)

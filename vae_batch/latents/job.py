@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,14 +14,36 @@ from vae_batch.latents.labels import LabelColumn
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import PlanTotals
 
-FORMAT = 1
+FORMAT = 2
 VALUES_VERSION = 1
 """Raised whenever this package would write other values for the same spec."""
+
+_LABELS = (
+    "A label file is another one or has changed: the rows that are there have their labels from the old one, so it is "
+    "not taken in, nor with --extend.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A state of the source that the plan has taken in: as it was first, grown (--extend) or repaired."""
+
+    digest: str
+    """Of the source, as `Source.digest` gives it."""
+    collection: str
+    """sha256 of the file that keeps its paths and sizes."""
+    units: int
+    """Planned by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """`job.json`: written after the plan and before any part; never changed."""
+    """`job.json`: written after the plan and before any part.
+
+    It is replaced, in one rename, only when the plan takes in another state of the source; the plan and the paths
+    that it then names lie there before. The fingerprint, whose field `source` is the first state's digest, stays, and
+    so do the parts.
+    """
 
     kind: str
     fields: dict[str, Any]
@@ -33,6 +56,8 @@ class JobFile:
     """Where the images were: `root`, absolute, and `location` as given."""
     labels: tuple[LabelColumn, ...]
     plan: PlanTotals
+    history: tuple[SourceState, ...]
+    """The states of the source, the present one last."""
 
     @property
     def fingerprint(self) -> str:
@@ -41,8 +66,15 @@ class JobFile:
 
     def save(self, layout: Layout) -> None:
         """Write the job file whole."""
-        value = {"format": FORMAT, "fingerprint": self.fingerprint, **asdict(self)}
-        storage.write_json(layout.job, value, layout.tmp)
+        storage.write_json(layout.job, self._value(), layout.tmp)
+
+    def create(self, layout: Layout) -> None:
+        """Write the job file of a new OUT; another one that is there by now stays, where the storage can tell."""
+        with contextlib.suppress(FileExistsError):
+            storage.write_json(layout.job, self._value(), layout.tmp, new=True)
+
+    def _value(self) -> dict[str, Any]:
+        return {"format": FORMAT, "fingerprint": self.fingerprint, **asdict(self)}
 
     @classmethod
     def load(cls, layout: Layout) -> JobFile:
@@ -58,6 +90,7 @@ class JobFile:
             fingerprint = value.pop("fingerprint")
             value["labels"] = tuple(LabelColumn(**c) for c in value["labels"])
             value["plan"] = PlanTotals(**value["plan"])
+            value["history"] = tuple(SourceState(**s) for s in value["history"])
             job = cls(**value)
         except FileNotFoundError:
             raise OutputError(f"{layout.out} is no output of vae_batch: it has no .vae_batch/job.json") from None
@@ -105,7 +138,7 @@ def check_same(layout: Layout, job: JobFile, wanted: Mapping[str, Any]) -> None:
     table = "\n".join(f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in rows)
     raise MismatchError(
         f"{layout.out} belongs to a job with other settings:\n{table}\n"
-        "Run with the settings in OUT to continue it, or give another --out."
+        f"{_LABELS if 'label_files' in keys else ''}Run with the settings in OUT to continue it, or give another --out."
     )
 
 

@@ -38,10 +38,18 @@ class Layout:
         """Spec, fingerprint, model card, label schema, plan digest."""
         return storage.join(self.state, "job.json")
 
+    def plan(self, digest: str) -> str:
+        """The units; the job file says which digest counts."""
+        return storage.join(self.state, f"plan-{digest[:16]}.arrow")
+
+    def collection(self, digest: str) -> str:
+        """Paths and sizes of the source's files; the job file says which digest counts."""
+        return storage.join(self.state, f"source-{digest[:16]}.arrow")
+
     @property
-    def plan(self) -> str:
-        """The units."""
-        return storage.join(self.state, "plan.arrow")
+    def retry(self) -> str:
+        """The units that are to be made anew; there only while they are."""
+        return storage.join(self.state, "retry.json")
 
     @property
     def rejects(self) -> str:

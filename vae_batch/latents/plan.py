@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from vae_batch import storage
+from vae_batch.latents.ipc import open_ipc, write_ipc
+from vae_batch.latents.layout import Layout
 from vae_batch.types import Piece, Unit
 
 _PIECE = pa.struct(
@@ -45,13 +46,13 @@ class PlanTotals:
     """Of the plan file."""
 
 
-def write_plan(final: str, units: Iterable[Unit], tmp: str) -> PlanTotals:
-    """Write the units as they come; nothing of them is kept in memory."""
+def write_plan(layout: Layout, units: Iterable[Unit]) -> PlanTotals:
+    """Write the units as they come; nothing of them is kept in memory. A plan counts once the job file names it."""
     count, seen, size = 0, 0, 0
     exact = True
-    unfinished = storage.scratch(tmp, storage.name_of(final))
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal count, seen, size, exact
         for unit in units:
             row: dict[str, Any] = {
                 "number": unit.number,
@@ -59,24 +60,20 @@ def write_plan(final: str, units: Iterable[Unit], tmp: str) -> PlanTotals:
                 "bytes": unit.bytes,
                 "pieces": [asdict(p) for p in unit.pieces],
             }
-            writer.write_batch(pa.RecordBatch.from_pylist([row], schema=_SCHEMA))
+            yield pa.RecordBatch.from_pylist([row], schema=_SCHEMA)
             count, size = count + 1, size + unit.bytes
             exact = exact and unit.seen is not None
             seen += unit.seen or 0
-    digest = storage.file_sha256(unfinished)
-    storage.publish(unfinished, final, tmp)
+
+    digest = write_ipc(_SCHEMA, batches(), layout.plan, layout.tmp)
     return PlanTotals(count, seen if exact else None, size, digest)
 
 
 class Plan:
     """The units of a plan file, by number."""
 
-    def __init__(self, path: str) -> None:
-        here = storage.fetch(path)
-        self._map = pa.memory_map(str(here))
-        if storage.is_remote(path):
-            here.unlink()  # the map keeps the copy
-        self._file = pa.ipc.open_file(self._map)
+    def __init__(self, file: pa.RecordBatchFileReader) -> None:
+        self._file = file
 
     def __len__(self) -> int:
         return int(self._file.num_record_batches)
@@ -87,3 +84,12 @@ class Plan:
             Piece(**{**p, "files": tuple(p["files"]), "repeats": tuple(p["repeats"])}) for p in row["pieces"]
         )
         return Unit(row["number"], pieces, row["seen"], row["bytes"])
+
+
+def open_plan(layout: Layout, totals: PlanTotals) -> Plan:
+    """Open the plan that the job file names.
+
+    Raises:
+        OutputError: it is missing, or not that plan.
+    """
+    return Plan(open_ipc(layout.plan(totals.sha256), totals.sha256, "plan"))

@@ -13,6 +13,8 @@ from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footers
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
+from vae_batch.latents.retry import load_retry
+from vae_batch.latents.summary import finished_summary
 
 STALE_SECONDS = 30.0
 """A progress file older than this is a dead driver's."""
@@ -27,6 +29,8 @@ class Status:
     """`finished`, `running`, or `stopped` (run the same command to go on)."""
     units: int
     units_done: int
+    units_to_redo: int
+    """Of those done: to be made anew by a retry that is under way."""
     images: int | None
     """Files planned, where they could be counted."""
     seen: int
@@ -59,12 +63,13 @@ def status(out: str | Path) -> Status:
             counts[name] += getattr(footer, name)
     progress = _progress(layout)
     running = bool(progress.get("running")) and time.time() - progress["time"] < STALE_SECONDS
-    finished = storage.exists(layout.summary) and len(present) == job.plan.units
+    finished = len(present) == job.plan.units and finished_summary(layout, job) is not None
     return Status(
         out=layout.out,
         state="finished" if finished else "running" if running else "stopped",
         units=job.plan.units,
         units_done=len(present),
+        units_to_redo=len(load_retry(layout) or ()),
         images=job.plan.seen,
         bytes=sum(sizes.values()),
         images_per_second=progress.get("images_per_second"),

@@ -15,6 +15,7 @@ from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
 from vae_batch.latents.part import read_rejects
+from vae_batch.latents.retry import load_retry
 
 
 @dataclass(slots=True)
@@ -115,12 +116,25 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
     return total
 
 
-def remove_strays(layout: Layout, units: Sequence[int]) -> None:
-    """Remove rejects files that no part names: left by attempts that were killed before their commit."""
+def finished_summary(layout: Layout, job: JobFile) -> Summary | None:
+    """Read `summary.json` if it is of all units that are planned now, and none of them is to be made anew."""
+    summary = Summary.load(layout)
+    of_all = summary is not None and summary.complete and summary.units_planned == job.plan.units
+    return summary if of_all and load_retry(layout) is None else None
+
+
+def remove_strays(layout: Layout, job: JobFile, units: Sequence[int]) -> None:
+    """Remove rejects files that no part names, and plans and listings of the source that the job file does not name.
+
+    They are left by attempts that were killed before their commit, and by parts that were made anew.
+    """
     named = {f.rejects_file for f in read_footers(layout.part(u) for u in units) if not isinstance(f, OutputError)}
-    for name in storage.list_files(layout.rejects):
-        if name not in named:
-            storage.remove(storage.join(layout.rejects, name))
+    current = (layout.plan(job.plan.sha256), layout.collection(job.history[-1].collection))
+    named |= set(map(storage.name_of, current))
+    for folder in (layout.rejects, layout.state):
+        for name in storage.list_files(folder):
+            if name.endswith(".arrow") and name not in named:
+                storage.remove(storage.join(folder, name))
 
 
 def _reasons(layout: Layout, name: str) -> list[str]:

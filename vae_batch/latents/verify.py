@@ -22,10 +22,11 @@ from vae_batch.latents.footer import Footer, read_footers
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.part import read_rejects
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.plan import Plan, open_plan
 from vae_batch.latents.read import open_parts
+from vae_batch.latents.retry import load_retry
 from vae_batch.latents.sampling import draw_samples
-from vae_batch.latents.summary import Summary
+from vae_batch.latents.summary import finished_summary
 
 BATCH_ROWS = 1024
 DUCKDB_MEMORY = "1GB"
@@ -64,14 +65,13 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
     """
     layout = Layout.of(out)
     job = JobFile.load(layout)
-    if not storage.exists(layout.plan) or storage.file_sha256(layout.plan) != job.plan.sha256:
-        raise OutputError(f"{layout.plan} is missing or is not the plan that the job file names")
-    plan, (present, strangers) = Plan(layout.plan), layout.parts()
+    plan, (present, strangers) = open_plan(layout, job.plan), layout.parts()
     verdict = Verdict(layout.out, len(plan), 0, 0)
     verdict.findings += [f"data/{name}: is no part of this data set" for name in strangers]
     verdict.findings += [f"{layout.part_name(u)}: no such unit in the plan" for u in sorted(present) if u >= len(plan)]
     units = [u for u in range(len(plan)) if u in present]
     verdict.findings += _missing(layout, plan, present)
+    verdict.findings += _to_redo(layout)
     footers = dict(zip(units, read_footers([layout.part(u) for u in units]), strict=True))
     readable: dict[int, Footer] = {}
     for unit, footer in footers.items():
@@ -87,7 +87,7 @@ def verify(out: str | Path, fraction: float = 1.0, seed: int = 0) -> Verdict:
         for unit, found in zip(chosen, pool.map(lambda u: _values(layout, job, u, readable[u]), chosen), strict=True):
             verdict.findings += [f"{layout.part_name(unit)}: {f}" for f in found]
     verdict.findings += _repeated_ids(layout, sorted(readable))
-    verdict.findings += _totals(layout, readable, len(plan))
+    verdict.findings += _totals(layout, job, readable)
     numerics = {f.numerics for f in readable.values()}
     if len(numerics) > 1:
         verdict.notes.append(f"made with {len(numerics)} combinations of batch size, device and library versions")
@@ -101,6 +101,12 @@ def _missing(layout: Layout, plan: Plan, present: set[int]) -> Iterator[str]:
         return
     for unit in missing:
         yield f"{layout.part_name(unit)}: missing"
+
+
+def _to_redo(layout: Layout) -> Iterator[str]:
+    units = load_retry(layout)
+    if units:
+        yield f"a retry was stopped with {len(units):,} units still to be made anew: run the same command to go on"
 
 
 def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer) -> Iterator[str]:
@@ -211,12 +217,12 @@ def _places(layout: Layout, units: list[int], image_id: str) -> str:
     return " and ".join(sorted({Path(name.as_py()).name for name in rows["__filename"]}))
 
 
-def _totals(layout: Layout, footers: dict[int, Footer], units: int) -> list[str]:
+def _totals(layout: Layout, job: JobFile, footers: dict[int, Footer]) -> list[str]:
     try:
-        summary = Summary.load(layout)
+        summary = finished_summary(layout, job)
     except OutputError as error:
         return [str(error)]
-    if summary is None or len(footers) < units:
+    if summary is None or len(footers) < job.plan.units:
         return []
     names = ("seen", "rows", "rejects", "skipped", "excluded")
     counts = {name: sum(getattr(f, name) for f in footers.values()) for name in names}

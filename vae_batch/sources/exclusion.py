@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vae_batch import storage
 from vae_batch.errors import SourceError
 from vae_batch.sources.label_files import fetch, look_at
 from vae_batch.sources.label_table import build_table
@@ -30,6 +31,11 @@ class Exclusion:
     def by_digest(self) -> bool:
         """Whether images must be hashed to know if they are in it."""
         return any(_DIGEST.fullmatch(entry) for entry in self.entries)
+
+
+def exclusion_table(folder: str, digest: str) -> str:
+    """Where the table of a list is, by the list's digest."""
+    return storage.join(folder, f"exclude-{digest[:16]}.arrow")
 
 
 def find_exclusion(location: str, scratch: Path) -> Exclusion:

@@ -15,7 +15,7 @@ import duckdb
 from vae_batch import storage
 from vae_batch.errors import SourceError, SpecError
 from vae_batch.sources.celeba import BOX, LANDMARKS
-from vae_batch.sources.exclusion import build_exclusion, find_exclusion
+from vae_batch.sources.exclusion import build_exclusion, exclusion_table, find_exclusion
 from vae_batch.sources.join import Join, Joined, SplitName, split_name
 from vae_batch.sources.label_files import LabelFile, Relation, find_label_files, open_relation
 from vae_batch.sources.label_match import Match, find_match, sample_ids
@@ -125,10 +125,9 @@ class Labelling:
         """The path of the table of excluded images."""
         if self._exclude is None:
             return None
-        name = f"exclude-{self._exclude.digest[:16]}"
-        table = _table(self._folder, name)
+        table = exclusion_table(self._folder, self._exclude.digest)
         if not storage.exists(table):
-            table = _table(folder, name)
+            table = exclusion_table(folder, self._exclude.digest)
             build_exclusion(self._db, self._exclude, table, tmp)
         return table
 

@@ -38,6 +38,8 @@ class Source:
     shards: tuple[Shard, ...]
     """Behind the loose files in the order of the source."""
     options: SourceOptions = NO_OPTIONS
+    before: tuple[Shard, ...] = ()
+    """Shards that are planned already, where this is what is new: an id that they have is a repeat here."""
 
     @property
     def bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,8 +86,30 @@ def inventory(source: Source) -> Inventory:
     if found.broken and len(found.broken) == len(source.shards) and not source.files.seen:
         raise found.broken[0]
     _require_images(source, found)
-    found.indexes[:] = with_repeats(found.indexes)
+    known = look_into(source, [shard for shard in source.before if has_ids(shard)])
+    found.indexes[:] = with_repeats([*known, *found.indexes])[len(known) :]
     return found
+
+
+def has_ids(shard: Shard) -> bool:
+    """Whether the ids in a shard may be those of another shard's images; elsewhere they begin with its path."""
+    return shard.format in ("parquet", "arrow", "listing")
+
+
+def look_into(source: Source, shards: Sequence[Shard]) -> list[Index | None]:
+    """Look into some shards only, whatever repeats in them; what cannot be read is as in `inventory`.
+
+    Raises:
+        SourceError: a shard is gone.
+    """
+
+    def look(shard: Shard) -> Index | None:
+        try:
+            return index_shard(source, shard)
+        except BrokenShardError:
+            return BrokenIndex()
+
+    return [look(shard) for shard in shards]
 
 
 def _require_images(source: Source, found: Inventory) -> None:

@@ -44,13 +44,20 @@ def _workplace(tmp: str | Path) -> Path:
     return folder
 
 
-def publish(finished: Path, final: str | Path, tmp: str | Path) -> None:
+def publish(finished: Path, final: str | Path, tmp: str | Path, new: bool = False) -> None:
     """Give a finished file its final name.
 
     Here: fsync, rename, fsync of the folder. Object stores: one upload straight to the name. Other file systems
     under URIs: a temporary name in `tmp`, then a move. The finished file is gone afterwards.
 
+    Args:
+        finished: the file.
+        final: its name.
+        tmp: for what is unfinished.
+        new: here, and where the file system has links, a file that has the name already stays.
+
     Raises:
+        FileExistsError: there is one (`new`).
         OSError: it may or may not be there; the same may be done again.
     """
     if is_remote(final):
@@ -62,7 +69,7 @@ def publish(finished: Path, final: str | Path, tmp: str | Path) -> None:
         return
     with finished.open("rb") as file:
         os.fsync(file.fileno())
-    finished.replace(final)
+    _link(finished, final) if new else finished.replace(final)
     folder = os.open(Path(final).parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -70,19 +77,35 @@ def publish(finished: Path, final: str | Path, tmp: str | Path) -> None:
         os.close(folder)
 
 
-def write_bytes(final: str | Path, data: bytes, tmp: str | Path) -> None:
-    """Write a small file whole, by way of a temporary one in `tmp` (same file system) where that is the way."""
+def _link(finished: Path, final: str | Path) -> None:
+    """Move a file to a name that is free; of two who do so at once one fails."""
+    try:
+        os.link(finished, final)
+    except FileExistsError:
+        finished.unlink()
+        raise
+    except OSError:  # no links on this file system
+        finished.replace(final)
+    else:
+        finished.unlink()
+
+
+def write_bytes(final: str | Path, data: bytes, tmp: str | Path, new: bool = False) -> None:
+    """Write a small file whole, by way of a temporary one in `tmp` (same file system) where that is the way.
+
+    See `publish` for `new`.
+    """
     if is_remote(final):
         _upload(data, str(final), str(tmp))
         return
     unfinished = scratch(tmp, name_of(final))
     unfinished.write_bytes(data)
-    publish(unfinished, final, tmp)
+    publish(unfinished, final, tmp, new)
 
 
-def write_json(final: str | Path, value: Any, tmp: str | Path) -> None:
-    """Write a JSON file whole."""
-    write_bytes(final, (json.dumps(value, indent=1) + "\n").encode(), tmp)
+def write_json(final: str | Path, value: Any, tmp: str | Path, new: bool = False) -> None:
+    """Write a JSON file whole; see `publish` for `new`."""
+    write_bytes(final, (json.dumps(value, indent=1) + "\n").encode(), tmp, new)
 
 
 def sweep(tmp: str | Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
-from vae_batch.latents.job import VALUES_VERSION, JobFile, check_same, existing_job
+from vae_batch.latents.collection import write_collection
+from vae_batch.latents.job import VALUES_VERSION, JobFile, SourceState, check_same, existing_job
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import write_plan
 from vae_batch.latents.schema import EncodeSchema
@@ -31,9 +31,12 @@ from vae_batch.sources import (
     sample_labels,
 )
 from vae_batch.sources.celeba import output_names
+from vae_batch.sources.replan import collection_of
 from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
 from vae_batch.work.boxes import check_places
+from vae_batch.work.places import absolute, lies_in
+from vae_batch.work.revision import Revision, look, remarks_on, revise
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -66,6 +69,8 @@ class Prepared:
     unit_size: int
     fields: dict[str, Any]
     existing: JobFile | None
+    revision: Revision | None
+    """How the job changes, where its source has grown or its rejects are tried again."""
     remarks: list[str]
     """Lines that the user should see."""
 
@@ -89,7 +94,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
     layout = Layout.of(spec.out)
     existing = existing_job(layout)
     source = open_source(spec.source, options_of(spec))
-    if _lies_in(layout.out, storage.absolute(spec.source)):
+    if lies_in(layout.out, storage.absolute(spec.source)):
         raise OutputError(
             f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
             "give a folder outside it"
@@ -107,12 +112,16 @@ def prepare(spec: EncodeSpec) -> Prepared:
     unit_size = unit_size or default_unit_size(count_images(source).files, schema.row_bytes)
     remarks += [] if existing else broken_shards(source)
     fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size) | labelling.fingerprint
+    revision = None
     if existing:
+        digest, fields["source"] = fields["source"], existing.fields["source"]
         check_same(layout, existing, fields)
+        revision = look(spec, layout, existing, source, digest)
+        remarks += remarks_on(spec, layout, revision)
     job = EncodeJob(
         out=layout.out,
         reading=Reading(source.root, source.options),
-        model=_absolute_model(spec.model),
+        model=absolute(spec).model,
         fingerprint="",
         card=card,
         transform=transform,
@@ -121,44 +130,51 @@ def prepare(spec: EncodeSpec) -> Prepared:
         seed=spec.seed,
         batch_size=spec.batch_size,
     )
-    return Prepared(spec, layout, source, labelling, job, unit_size, fields, existing, remarks)
+    return Prepared(spec, layout, source, labelling, job, unit_size, fields, existing, revision, remarks)
 
 
 def open_job(prepared: Prepared, say: Callable[[str], None] = lambda line: None) -> tuple[JobFile, EncodeJob]:
-    """Find OUT's job file, or write tables of labels, plan and job file, in this order, before any part.
+    """Find OUT's job file, or begin the job; revise it where that is due. Its file is written last, before any part.
 
     Args:
         prepared: from `prepare`.
         say: takes lines for the user.
+
+    Raises:
+        MismatchError: another job has begun in OUT meanwhile.
     """
-    prepared.layout.make()
-    join, remarks = prepared.labelling.build(prepared.layout.labels, prepared.layout.tmp)
+    layout = prepared.layout
+    layout.make()
+    join, remarks = prepared.labelling.build(layout.labels, layout.tmp)
     for remark in remarks:
         say(remark)
-    file = prepared.existing
-    if file is None:
-        check_places(replace(prepared.job.reading, join=join), prepared.units(), prepared.job.transform)
-        totals = write_plan(prepared.layout.plan, prepared.units(), prepared.layout.tmp)
-        file = JobFile(
-            kind="encode",
-            fields=prepared.fields,
-            spec=prepared.spec.model_dump(mode="json"),
-            model=prepared.job.card.to_dict(),
-            source={"location": prepared.spec.source, "root": prepared.source.root},
-            labels=prepared.job.schema.labels,
-            plan=totals,
-        )
-        file.save(prepared.layout)
-        file = JobFile.load(prepared.layout)
     reading = replace(prepared.job.reading, join=join)
+    if prepared.existing is None:
+        check_places(reading, prepared.units(), prepared.job.transform)
+        _begin(prepared)
+    elif prepared.revision:
+        revise(layout, prepared.existing, prepared.source, prepared.revision)
+    file = JobFile.load(layout)
+    check_same(layout, file, prepared.fields)
     return file, replace(prepared.job, reading=reading, fingerprint=file.fingerprint)
 
 
-def _lies_in(out: str, source: str) -> bool:
-    if storage.is_remote(out) or storage.is_remote(source):
-        inner, outer = out.partition("?")[0], source.partition("?")[0]
-        return f"{inner}/".startswith(f"{outer}/")
-    return Path(source).is_dir() and Path(out).resolve().is_relative_to(Path(source).resolve())
+def _begin(prepared: Prepared) -> None:
+    """Write plan, paths and sizes, and the job file, in this order."""
+    layout = prepared.layout
+    totals = write_plan(layout, prepared.units())
+    collection = write_collection(layout, collection_of(prepared.source))
+    spec = absolute(prepared.spec)
+    JobFile(
+        kind="encode",
+        fields=prepared.fields,
+        spec=spec.model_dump(mode="json"),
+        model=prepared.job.card.to_dict(),
+        source={"location": spec.source, "root": prepared.source.root},
+        labels=prepared.job.schema.labels,
+        plan=totals,
+        history=(SourceState(prepared.fields["source"], collection, totals.units),),
+    ).create(layout)
 
 
 def options_of(spec: ImagesSpec) -> SourceOptions:
@@ -264,9 +280,3 @@ def _fingerprint_fields(
         "unit_size": unit_size,
         "values_version": VALUES_VERSION,
     }
-
-
-def _absolute_model(reference: str) -> str:
-    """A folder is named absolutely, for replicas whose working directory is another."""
-    reference = storage.local(reference)
-    return str(Path(reference).absolute()) if Path(reference).is_dir() else reference
