@@ -16,7 +16,14 @@ import pytest
 import vae_batch
 from tests.conftest import FACES, image_bytes, snapshot, spec
 from vae_batch.cluster.report import Progress
-from vae_batch.errors import MismatchError, NoResourcesError, OutputError, SpecError, TooManyRejectsError
+from vae_batch.errors import (
+    MismatchError,
+    NoResourcesError,
+    OutputError,
+    SourceError,
+    SpecError,
+    TooManyRejectsError,
+)
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.part import read_rejects
 from vae_batch.noise import noise
@@ -413,3 +420,22 @@ class Net(torch.nn.Module):
     def decode(self, z):
         return torch.zeros(len(z), 3, *z[0].int().tolist())
 """
+
+
+def test_a_folder_without_any_image_is_an_error(ray_session: None, model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "notes.txt").write_text("no image")
+    (source / "table.csv").write_text("a,b")
+    for _ in range(2):
+        with pytest.raises(SourceError, match="none of the 2 files in .* is an image"):
+            vae_batch.encode(spec(source, model, tmp_path / "out", replicas=1))
+
+
+def test_large_units_of_rejects_stop_early_too(ray_session: None, model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for i in range(4500):
+        (source / f"{i:04}.jpg").write_bytes(b"rubbish")
+    with pytest.raises(vae_batch.VaeBatchError, match="stopped early"):
+        vae_batch.encode(spec(source, model, tmp_path / "out", unit_size=2100, replicas=1))

@@ -16,7 +16,14 @@ from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
 from vae_batch.cluster.report import Progress, Report, Silent, duration
 from vae_batch.cluster.resources import choose
 from vae_batch.cluster.signals import interruptible
-from vae_batch.errors import InterruptedJobError, OutputError, SpecError, TooManyRejectsError, VaeBatchError
+from vae_batch.errors import (
+    InterruptedJobError,
+    OutputError,
+    SourceError,
+    SpecError,
+    TooManyRejectsError,
+    VaeBatchError,
+)
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
@@ -29,7 +36,8 @@ from vae_batch.types import Receipt, Reject
 from vae_batch.work.job import EncodeJob, Prepared, open_job, prepare
 
 EARLY_IMAGES = range(50, 2000)
-"""When so many images were met, more than half of them rejects means that something is wrong with all."""
+"""When so many images were met, more than half of them rejects means that something is wrong with all. The first
+units are judged in any case, however large they are."""
 
 PROGRESS_FILE_SECONDS = 5.0
 
@@ -123,6 +131,7 @@ class _Run:
         self._begun = self._ended = time.monotonic()
         self._first_ready = 0.0
         self._saved = 0.0
+        self._judged = False
         self._numerics = ""
 
     def work(self, cluster: connecting.Cluster) -> None:
@@ -183,7 +192,10 @@ class _Run:
     def _stop_early(self) -> None:
         """End what begins hopelessly; a retry, which begins with rejects, is left alone."""
         images = self.counts["rows"] + self.counts["rejects"]
-        hopeless = images in EARLY_IMAGES and self.counts["rejects"] > images / 2
+        if images < EARLY_IMAGES.start or (self._judged and images not in EARLY_IMAGES):
+            return
+        self._judged = True
+        hopeless = self.counts["rejects"] > images / 2
         stops = self.spec.max_reject_rate < 0.5 and self.retry is None
         if hopeless and stops and self.units_done < len(self.todo):
             examples = "\n".join(f"  {r.id}: {r.stage}: {r.error}: {r.message}" for r in self.examples)
@@ -304,6 +316,11 @@ def _rejects_command(summary: Summary) -> str:
 
 
 def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
+    if summary.seen and summary.seen == summary.skipped:
+        raise SourceError(
+            f"none of the {summary.seen:,} files in {spec.source} is an image, neither by its extension nor by its first "
+            "bytes: is it the right folder?"
+        )
     if summary.reject_rate > spec.max_reject_rate:
         raise TooManyRejectsError(
             f"{summary.rejects:,} of {summary.rows + summary.rejects:,} images are rejects "

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_batch import storage
 from vae_batch.errors import MismatchError
 from vae_batch.latents.collection import NO_CHANGE, Change, compare, missing_again, some, write_collection
 from vae_batch.latents.job import JobFile, SourceState
@@ -115,6 +116,8 @@ def revise(layout: Layout, job: JobFile, source: Source, revision: Revision) -> 
         gone = missing_again(layout, known.collection, revision.change)
         collection = write_collection(layout, collection_of(source), gone)
     if revision.redo is not None:
+        for unit in revision.redo:  # what killed an older decoder may pass now
+            storage.remove(layout.quarantine_file(unit))
         save_retry(layout, revision.redo)
     state = SourceState(revision.digest, collection, totals.units)
     if state != known or totals != job.plan:
