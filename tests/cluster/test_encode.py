@@ -428,7 +428,7 @@ def test_a_folder_without_any_image_is_an_error(ray_session: None, model: Path, 
     (source / "notes.txt").write_text("no image")
     (source / "table.csv").write_text("a,b")
     for _ in range(2):
-        with pytest.raises(SourceError, match="none of the 2 files in .* is an image"):
+        with pytest.raises(SourceError, match=r"none of the 2 files in .* is an image"):
             vae_batch.encode(spec(source, model, tmp_path / "out", replicas=1))
 
 

@@ -86,11 +86,12 @@ def run_encode(spec: EncodeSpec, verbose: bool) -> None:
 def command(verbose: bool, **values: Any) -> None:
     """Encode SOURCE: for every image the posterior's mean and variance and a sample, in Parquet.
 
-    SOURCE is a folder of images, a tar, or a folder or glob of tars (quote the glob). Each unit of the plan becomes
-    one part, exactly once: killed at any moment, the same command goes on. An image that cannot be encoded is a
-    reject with its reason; `vae-batch rejects OUT` lists them. Once they are repaired, --retry-rejects makes their
-    units anew. A SOURCE that has changed since OUT was begun is refused, with what is new, gone or changed;
-    --extend encodes what is new, as further units.
+    SOURCE is a folder, a shard (tar, zip, Parquet, Arrow), a quoted pattern of shards, or a listing of paths (CSV,
+    TSV, JSON Lines, Parquet); a path or a URI, as for --model and --out. Each unit of the plan becomes one part,
+    exactly once: killed at any moment, the same command goes on. An image that cannot be encoded is a reject with
+    its reason; `vae-batch rejects OUT` lists them. Once they are repaired, --retry-rejects makes their units anew. A
+    SOURCE that has changed since OUT was begun is refused, with what is new, gone or changed; --extend encodes what
+    is new, as further units.
 
     \b
     Example:

@@ -318,8 +318,8 @@ def _rejects_command(summary: Summary) -> str:
 def _judge(summary: Summary, spec: EncodeSpec) -> Summary:
     if summary.seen and summary.seen == summary.skipped:
         raise SourceError(
-            f"none of the {summary.seen:,} files in {spec.source} is an image, neither by its extension nor by its first "
-            "bytes: is it the right folder?"
+            f"none of the {summary.seen:,} files in {spec.source} is an image, neither by its extension nor by its "
+            "first bytes: is it the right folder?"
         )
     if summary.reject_rate > spec.max_reject_rate:
         raise TooManyRejectsError(
