@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vae_batch import storage
-from vae_batch.cluster import connect, encode
+from vae_batch.cluster import connect, run
 from vae_batch.cluster.connect import Cluster
 from vae_batch.storage import publishing
 from vae_batch.work.encode import UnitEncoder
@@ -51,9 +51,9 @@ def replicas_here(monkeypatch: pytest.MonkeyPatch) -> None:
         yield Cluster("no Ray", True, ({"CPU": 1.0},))
 
     monkeypatch.setattr(connect, "connect", no_ray)
-    monkeypatch.setattr(encode, "spawn", spawn)
-    monkeypatch.setattr(encode, "Pool", InlinePool)
-    monkeypatch.setattr(encode, "PROGRESS_FILE_SECONDS", -1.0)
+    monkeypatch.setattr(run, "spawn", spawn)
+    monkeypatch.setattr(run, "Pool", InlinePool)
+    monkeypatch.setattr(run, "PROGRESS_FILE_SECONDS", -1.0)
 
 
 class Kill:

@@ -13,7 +13,9 @@ from tests.conftest import image_bytes
 from vae_batch.images import Transform, load_image
 from vae_batch.sources import Reading
 from vae_batch.types import Piece, Unit
-from vae_batch.work.feed import Batch, Clock, Feed, prefetch
+from vae_batch.work.clock import Clock
+from vae_batch.work.feed import Batch, Feed
+from vae_batch.work.prefetch import prefetch
 
 
 def empty() -> Batch:

@@ -31,7 +31,8 @@ import numpy as np
 
 from vae_batch.latents.quarantine import Poison
 from vae_batch.types import ImageRecord, Unit
-from vae_batch.work.feed import Batch, Clock, Feed
+from vae_batch.work.clock import Clock
+from vae_batch.work.feed import Batch, Feed
 from vae_batch.work.job import EncodeJob
 
 MEMORY_BYTES = 8 << 30

@@ -17,7 +17,8 @@ from vae_batch.latents.moments import Moments
 from vae_batch.latents.part import PartWriter, write_rejects
 from vae_batch.latents.quarantine import read_poison
 from vae_batch.types import Receipt, Reject, Unit
-from vae_batch.work.feed import Batch, Clock, Feed, Watch, reject
+from vae_batch.work.clock import Clock, Watch
+from vae_batch.work.feed import Batch, Feed, reject
 from vae_batch.work.forward import Forward, Latents
 from vae_batch.work.job import EncodeJob
 from vae_batch.work.rows import RowMaker

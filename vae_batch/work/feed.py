@@ -6,10 +6,9 @@ import hashlib
 import queue
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,53 +18,16 @@ from vae_batch.images import ImageError, Transform, load_image
 from vae_batch.latents.quarantine import Poison
 from vae_batch.sources import Reading
 from vae_batch.types import ImageRecord, Reject, Tally, Unit
+from vae_batch.work.clock import Clock, Watch
+from vae_batch.work.prefetch import POLL_SECONDS, prefetch
 
 T = TypeVar("T")
 
 CHUNK_IMAGES, CHUNK_BYTES = 16, 8 << 20
 """Images that one decoding task takes; with the number of tasks in flight it bounds the memory in use."""
 
-POLL_SECONDS = 0.2
-
 BUFFERS = 4
 """Batches in memory: one being filled, two waiting, one at the model."""
-
-
-class Clock:
-    """Seconds by stage, from several threads."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def __call__(self, stage: str, clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
-        """Count the time inside to a stage."""
-        start = clock()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.seconds[stage] += clock() - start
-
-
-class Watch:
-    """Since when each thread has been decoding the image that it has in hand."""
-
-    def __init__(self) -> None:
-        self._since: dict[int, float] = {}
-
-    def begin(self) -> None:
-        """Start on the next image; in the decoding thread."""
-        self._since[threading.get_ident()] = time.monotonic()
-
-    def end(self) -> None:
-        """No image is in hand any more."""
-        self._since.pop(threading.get_ident(), None)
-
-    def seconds(self) -> float:
-        """For how long the slowest image has been in hand; from any thread."""
-        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
 
 
 @dataclass(slots=True)
@@ -235,43 +197,3 @@ def _without_bytes(record: ImageRecord) -> ImageRecord:
 
 class _LeftError(Exception):
     """Ends the reading of a unit that nobody wants any more."""
-
-
-def prefetch(items: Generator[T, None, None], depth: int, stop: threading.Event | None = None) -> Iterator[T]:
-    """Run a generator in a thread, `depth` items ahead; its exception is raised here, and leaving here ends it.
-
-    `stop` is set on leaving: a generator that may wait for this side looks at it.
-    """
-    waiting: queue.Queue[T | BaseException | None] = queue.Queue(depth)
-    stop = stop or threading.Event()
-
-    def put(item: T | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=POLL_SECONDS)
-                return
-            except queue.Full:
-                continue
-
-    def run() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stop.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-        finally:
-            items.close()
-
-    thread = threading.Thread(target=run, name="feed", daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join(timeout=5)

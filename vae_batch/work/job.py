@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
 from vae_batch.latents.collection import write_collection
-from vae_batch.latents.job import VALUES_VERSION, JobFile, SourceState, check_same, existing_job
+from vae_batch.latents.job import JobFile, SourceState, check_same, existing_job
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import write_plan
 from vae_batch.latents.schema import EncodeSchema
@@ -28,15 +27,14 @@ from vae_batch.sources import (
     default_unit_size,
     open_source,
     plan_units,
-    sample_labels,
 )
-from vae_batch.sources.celeba import output_names
 from vae_batch.sources.replan import collection_of
 from vae_batch.specs import EncodeSpec, ImagesSpec, Precision
 from vae_batch.types import Unit
 from vae_batch.work.boxes import check_places
 from vae_batch.work.places import absolute, lies_in
 from vae_batch.work.revision import Revision, look, remarks_on, revise
+from vae_batch.work.schema import fingerprint_fields, labels_of, schema_of, with_files
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -102,16 +100,16 @@ def prepare(spec: EncodeSpec) -> Prepared:
     card = describe_model(spec.model, image_size=spec.image_size)
     transform, remarks = _transform(spec, card)
     source = replace(source, options=with_columns(source.options, transform.columns))
-    columns = _labels(spec, source, existing)
+    columns = labels_of(spec, source, existing)
     labelling = Labelling(spec, source, layout.labels, _types(spec), [c.key for c in columns])
-    columns = _with_files(spec, columns, labelling, existing)
+    columns = with_files(spec, columns, labelling, existing)
     remarks += labelling.remarks
-    schema = _schema(spec, card, transform, columns)
+    schema = schema_of(spec, card, transform, columns)
     schema.arrow()  # refuses clashing names before anything is written
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(count_images(source).files, schema.row_bytes)
     remarks += [] if existing else broken_shards(source)
-    fields = _fingerprint_fields(spec, source, card, transform, columns, unit_size) | labelling.fingerprint
+    fields = fingerprint_fields(spec, source, card, transform, columns, unit_size) | labelling.fingerprint
     revision = None
     if existing:
         digest, fields["source"] = fields["source"], existing.fields["source"]
@@ -207,76 +205,3 @@ def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]
     own = Transform.from_dict(card.transform) if card.transform else Transform(size)
     asked = {name: value for name in ("crop", "fit", "decode") if (value := getattr(spec, name)) is not None}
     return replace(own, size=size, **asked), remarks
-
-
-def _labels(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple[label_columns.LabelColumn, ...]:
-    if spec.columns is not None:
-        return tuple(label_columns.parse(spec.columns, spec.label_prefix))
-    if existing and existing.fields["label_prefix"] == spec.label_prefix:
-        return existing.labels
-    return tuple(label_columns.infer(sample_labels(source), spec.label_prefix))
-
-
-def _with_files(
-    spec: EncodeSpec,
-    columns: tuple[label_columns.LabelColumn, ...],
-    labelling: Labelling,
-    existing: JobFile | None,
-) -> tuple[label_columns.LabelColumn, ...]:
-    """Add the columns of label files, where the columns are not given: a label of a file goes before a sidecar's."""
-    if spec.columns is not None or (existing and existing.fields["label_prefix"] == spec.label_prefix):
-        return columns
-    types = {field.key: field.type for field in labelling.fields}
-    names = output_names(types)
-    own = [column for column in columns if column.key not in types]
-    return (*own, *(label_columns.LabelColumn(k, spec.label_prefix + names[k], t) for k, t in types.items()))
-
-
-def _schema(
-    spec: EncodeSpec, card: ModelCard, transform: Transform, columns: tuple[label_columns.LabelColumn, ...]
-) -> EncodeSchema:
-    metadata = {
-        "vae_batch.kind": "encode",
-        "vae_batch.model": card.digest,
-        "vae_batch.latent_shape": json.dumps(list(card.latent_shape)),
-        "vae_batch.transform": json.dumps(transform.to_dict()),
-        "vae_batch.precision": spec.precision,
-        "vae_batch.seed": str(spec.seed),
-        "vae_batch.samples": str(spec.samples),
-    }
-    return EncodeSchema(
-        latent_shape=tuple(card.latent_shape),
-        samples=spec.samples,
-        diagnostics=spec.diagnostics,
-        sha256=spec.sha256,
-        store=spec.store,
-        labels=columns,
-        metadata=metadata,
-    )
-
-
-def _fingerprint_fields(
-    spec: EncodeSpec,
-    source: Source,
-    card: ModelCard,
-    transform: Transform,
-    columns: tuple[label_columns.LabelColumn, ...],
-    unit_size: int,
-) -> dict[str, Any]:
-    return {
-        "source": source.digest(),
-        "image_column": spec.image_column,
-        "id_column": spec.id_column,
-        "model": card.digest,
-        **{f"transform.{k}": v for k, v in transform.to_dict().items()},
-        "precision": spec.precision,
-        "seed": spec.seed,
-        "samples": spec.samples,
-        "diagnostics": spec.diagnostics,
-        "sha256": spec.sha256,
-        "store": spec.store,
-        "labels": [[c.key, c.name, c.type] for c in columns],
-        "label_prefix": spec.label_prefix,
-        "unit_size": unit_size,
-        "values_version": VALUES_VERSION,
-    }

@@ -1,0 +1,204 @@
+"""One run of a job: its replicas, what they say, and where the time went."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from typing import Any
+
+from vae_batch import storage
+from vae_batch.cluster import connect as connecting
+from vae_batch.cluster.pool import Pool
+from vae_batch.cluster.quarantine import Quarantine
+from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
+from vae_batch.cluster.report import Progress, Report
+from vae_batch.cluster.resources import choose
+from vae_batch.errors import (
+    VaeBatchError,
+)
+from vae_batch.latents.footer import read_footer
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.plan import Plan
+from vae_batch.latents.retry import save_retry
+from vae_batch.models import module_sources
+from vae_batch.types import Receipt, Reject
+from vae_batch.work.job import EncodeJob, Prepared
+
+EARLY_IMAGES = range(50, 2000)
+"""When so many images were met, more than half of them rejects means that something is wrong with all. The first
+units are judged in any case, however large they are."""
+
+PROGRESS_FILE_SECONDS = 5.0
+
+
+class Run:
+    """One run's way through its units."""
+
+    def __init__(
+        self,
+        file: JobFile,
+        job: EncodeJob,
+        plan: Plan,
+        todo: list[int],
+        retry: set[int] | None,
+        report: Report,
+        prepared: Prepared,
+    ) -> None:
+        self.file, self.job, self.plan, self.todo, self.retry, self.report = file, job, plan, todo, retry, report
+        self.spec = prepared.spec
+        self.layout = prepared.layout
+        total, exact = _total(file, plan, todo, prepared)
+        self.state = Progress(total, exact)
+        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.examples: list[Reject] = []
+        self.units_done = 0
+        self._begun = self._ended = time.monotonic()
+        self._first_ready = 0.0
+        self._saved = 0.0
+        self._judged = False
+        self._numerics = ""
+
+    def work(self, cluster: connecting.Cluster) -> None:
+        """Start replicas and run the units."""
+        spec = self.spec
+        size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)
+        self.state.replicas = size = min(size, len(self.todo))
+        self.report.say(_hiring(size, resources, self.job))
+        sources = module_sources(spec.model)
+        pool = Pool(
+            spawn=lambda: spawn(self.job, resources, sources),
+            size=size,
+            get_unit=self.plan.__getitem__,
+            on_result=self._receipt,
+            on_tick=self._tick,
+            on_ready=self._ready,
+            on_loss=self.report.say,
+            quarantine=Quarantine(spec.hang_seconds, self.report.say),
+        )
+        self._begun = time.monotonic()
+        try:
+            pool.run(self.todo)
+        finally:
+            self._ended = time.monotonic()
+            self._tick(pool, last=True)
+
+    def _ready(self, info: ReplicaInfo) -> None:
+        if not self._first_ready:
+            self._first_ready = self.state.started = time.monotonic()
+            self._compare_numerics(info)
+
+    def _compare_numerics(self, info: ReplicaInfo) -> None:
+        done, _ = self.layout.parts()
+        if not done:
+            return
+        before = read_footer(self.layout.part(min(done))).numerics
+        if before != info.numerics:
+            self.report.say(
+                "Note: this run's batch size, device or library versions differ from those of the parts that are "
+                f"there, so values may differ by rounding.\n  there: {before}\n  now:   {info.numerics}"
+            )
+
+    def _receipt(self, unit: int, receipt: Receipt) -> None:
+        self.units_done += 1
+        if self.retry is not None:
+            self.retry.discard(unit)
+        self.counts.update(
+            seen=receipt.seen,
+            rows=receipt.rows,
+            rejects=receipt.rejects,
+            bytes_in=receipt.bytes_in,
+            bytes_out=receipt.bytes_out,
+        )
+        self.seconds.update(receipt.seconds)
+        self.examples = (self.examples + receipt.examples)[:3]
+        self._stop_early()
+
+    def _stop_early(self) -> None:
+        """End what begins hopelessly; a retry, which begins with rejects, is left alone."""
+        images = self.counts["rows"] + self.counts["rejects"]
+        if images < EARLY_IMAGES.start or (self._judged and images not in EARLY_IMAGES):
+            return
+        self._judged = True
+        hopeless = self.counts["rejects"] > images / 2
+        stops = self.spec.max_reject_rate < 0.5 and self.retry is None
+        if hopeless and stops and self.units_done < len(self.todo):
+            examples = "\n".join(f"  {r.id}: {r.stage}: {r.error}: {r.message}" for r in self.examples)
+            raise VaeBatchError(
+                f"stopped early: {self.counts['rejects']:,} of the first {images:,} images are rejects, such as\n"
+                f"{examples}\nTo go on all the same, give --max-reject-rate 1."
+            )
+
+    def _tick(self, pool: Pool, last: bool = False) -> None:
+        done, rejects = (0, 0) if last else pool.in_hand()
+        self.state.done = self.counts["seen"] + done
+        self.state.rejects = self.counts["rejects"] + rejects
+        self.state.alive = pool.alive
+        self.report.progress(self.state)
+        if last or time.monotonic() - self._saved > PROGRESS_FILE_SECONDS:
+            self._saved = time.monotonic()
+            value = {
+                "time": time.time(),
+                "running": not last,
+                "images_per_second": round(self.state.rate, 1),
+                "seconds_left": self.state.seconds_left,
+                "replicas": self.state.alive,
+            }
+            with contextlib.suppress(OSError):  # a storage that fails now and then fails units, which are tried again
+                storage.write_json(self.layout.progress, value, self.layout.tmp)
+                if self.retry is not None:
+                    save_retry(self.layout, self.retry)
+
+    def account(self) -> dict[str, Any]:
+        """Say where the time went."""
+        if not self.units_done:
+            return {}
+        wall = self._ended - (self._first_ready or self._begun)
+        total = sum(self.seconds[s] for s in ("device", "write", "wait")) or 1.0
+        return {
+            "units": self.units_done,
+            "images": self.counts["seen"],
+            "seconds": round(wall, 3),
+            "images_per_second": round(self.counts["seen"] / max(wall, 1e-9), 1),
+            "bytes_in": self.counts["bytes_in"],
+            "replicas": self.state.replicas,
+            "stage_seconds": {k: round(v, 3) for k, v in sorted(self.seconds.items())},
+            "bound_by": bound_by(self.seconds, total, self.job.precision),
+        }
+
+
+def bound_by(seconds: Counter[str], total: float, precision: str) -> str:
+    """Name in one sentence the stage that bounds the job, from seconds by stage summed over the replicas."""
+    share = {stage: seconds[stage] / total for stage in ("device", "write", "wait")}
+    if share["wait"] > max(share["device"], share["write"]):
+        slow = max(("read", "decode"), key=lambda stage: seconds[stage])
+        advice = {
+            "read": "the storage that holds the source is the limit; more replicas help only if it can serve them",
+            "decode": "more cores per replica (--cpus-per-replica) or smaller images would help",
+        }[slow]
+        return f"{slow.capitalize()} bounds this job, the model waits {share['wait']:.0%} of its time: {advice}."
+    if share["write"] > share["device"]:
+        return f"Writing bounds this job ({share['write']:.0%} of the time): fewer --samples or --store float16 help."
+    faster = "" if precision != "fp32" else " (or --precision bf16)"
+    return (
+        f"The model bounds this job ({share['device']:.0%} of the time): more replicas or a faster device help{faster}."
+    )
+
+
+def _total(file: JobFile, plan: Plan, todo: list[int], prepared: Prepared) -> tuple[int, bool]:
+    if len(todo) == len(plan) and file.plan.seen is not None:
+        return file.plan.seen, True
+    if file.plan.seen is not None:
+        return sum(plan[u].seen or 0 for u in todo), True
+    share = sum(plan[u].bytes for u in todo) / max(1, file.plan.bytes)
+    return round(prepared.extent.files * share), False
+
+
+def _hiring(size: int, resources: Resources, job: EncodeJob) -> str:
+    gpus = f" and {resources.gpus:g} GPU" if resources.gpus else ""
+    shape = "×".join(map(str, job.card.latent_shape))
+    return (
+        f"{size} replica{'s' * (size != 1)} with {resources.cpus} CPU{'s' * (resources.cpus != 1)}{gpus} each, "
+        f"{job.precision}; images at {job.transform.size}×{job.transform.size}, latents of {shape}."
+    )
