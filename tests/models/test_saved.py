@@ -94,7 +94,7 @@ class TestDamage:
         with pytest.raises(ModelError, match=r"has no weights: model\.safetensors is missing"):
             load(str(saved[0]))
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1, "family": "conv"}'])
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2, "family": "conv"}'])
     def test_config_that_is_none(self, saved, load, text):
         (saved[0] / "config.json").write_text(text)
         with pytest.raises(ModelError, match=r"config\.json is not a model's config"):
@@ -105,9 +105,10 @@ class TestDamage:
         with pytest.raises(ModelError, match="names the family 'vit'; known families are conv"):
             load(str(saved[0]))
 
-    def test_later_format(self, saved, load):
-        self._edit(saved[0], format=2)
-        with pytest.raises(ModelError, match="has format 2; this version of vae_batch reads 1"):
+    @pytest.mark.parametrize("format", [1, 3])
+    def test_other_format(self, saved, load, format):
+        self._edit(saved[0], format=format)
+        with pytest.raises(ModelError, match=f"has format {format}; this version of vae_batch reads 2"):
             load(str(saved[0]))
 
     @pytest.mark.parametrize("kept", [0, 5, 100, -1])

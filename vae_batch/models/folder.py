@@ -13,7 +13,7 @@ from vae_batch.errors import ModelError
 from vae_batch.models.base import ModelCard
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-FORMAT = 1
+FORMAT = 2
 FAMILIES = ("conv",)
 
 
@@ -38,7 +38,7 @@ def read_config(folder: Path) -> SavedConfig:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
-            raise ModelError(f"{path} has format {value['format']!r}; this version of vae_batch reads {FORMAT}")
+            raise ModelError(f"{path} has format {value['format']!r}; this version of vae_batch reads {FORMAT}: train it again")
         saved = SavedConfig(value["family"], dict(value["config"]), value["transform"], dict(value["extra"]))
     except FileNotFoundError:
         raise ModelError(f"the folder {folder} holds no model: it has no {CONFIG}") from None
