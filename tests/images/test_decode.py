@@ -355,3 +355,8 @@ def test_a_reason_is_the_same_wherever_the_image_lies_in_memory() -> None:
             decode(b"no image")
         reasons.add(str(caught.value))
     assert len(reasons) == 1 and "it begins with b'no image'" in reasons.pop()
+
+
+def test_a_git_lfs_pointer_says_what_it_is() -> None:
+    with pytest.raises(ImageError, match="git lfs pull"):
+        decode(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n")

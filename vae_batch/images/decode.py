@@ -26,6 +26,9 @@ FORMATS = sorted(set(Image.OPEN) - _REFUSED)
 silence()
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
 def decode(data: bytes) -> U8:
     """Decode an image of any supported format.
 
@@ -55,6 +58,8 @@ def decode_error(error: Exception, data: bytes) -> ImageError:
         message = (
             f"no image of a format that can be read; it begins with {data[:16]!r}" if data else "the file is empty"
         )
+        if data.startswith(LFS_POINTER):
+            message = "a git-LFS pointer lies in place of the image: `git lfs pull` fetches it"
     return ImageError("decode", type(error).__name__, message[:500])
 
 

@@ -38,7 +38,9 @@ def read_config(folder: Path) -> SavedConfig:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
-            raise ModelError(f"{path} has format {value['format']!r}; this version of vae_batch reads {FORMAT}: train it again")
+            raise ModelError(
+                f"{path} has format {value['format']!r}; this version of vae_batch reads {FORMAT}: train it again"
+            )
         saved = SavedConfig(value["family"], dict(value["config"]), value["transform"], dict(value["extra"]))
     except FileNotFoundError:
         raise ModelError(f"the folder {folder} holds no model: it has no {CONFIG}") from None
