@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from vae_batch.errors import NoResourcesError
+from vae_batch.errors import NoResourcesError, OutputError
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
 from vae_batch.types import Receipt, Unit
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Replica:
     def __init__(self, job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> None:
         self._job, self._resources, self._sources = job, resources, sources
         self._encoder: UnitEncoder | None = None
+        self._sees_out = False
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
     def place(self) -> str:
@@ -90,7 +93,14 @@ class Replica:
         return "cuda"
 
     def process(self, unit: Unit) -> Receipt:
-        """Make a unit's part and publish it."""
+        """Make a unit's part and publish it.
+
+        Raises:
+            OutputError: OUT is not the same here as where the job was begun.
+        """
+        if not self._sees_out:
+            check_out(self._job)
+            self._sees_out = True
         return self._ready().encode(unit)
 
     def quarantine(self, unit: Unit, hang_seconds: float) -> list[Poison]:
@@ -113,6 +123,19 @@ class Replica:
         if self._encoder is None:
             raise RuntimeError("setup() was not called")
         return self._encoder
+
+
+def check_out(job: EncodeJob) -> None:
+    """Refuse to write where nobody will look: on a node whose OUT is a folder of its own. Raises OutputError."""
+    try:
+        found = JobFile.load(Layout(job.out)).fingerprint
+    except OutputError as error:
+        found = str(error)
+    if found != job.fingerprint:
+        raise OutputError(
+            f"on {socket.gethostname()}, {job.out} is not the OUT of this job ({found}): --out must be storage that all "
+            "nodes share, a mounted folder or a URI"
+        )
 
 
 def spawn(job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> Any:
