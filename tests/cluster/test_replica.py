@@ -17,7 +17,7 @@ from vae_batch.work.job import open_job, prepare
 def test_a_node_that_has_another_out_is_told(faces: Path, model: Path, tmp_path: Path) -> None:
     _, job = open_job(prepare(spec(faces, model, tmp_path / "out")))
     check_out(job)
-    with pytest.raises(OutputError, match="is not the OUT of this job .*: --out must be storage that all nodes share"):
+    with pytest.raises(OutputError, match=r"is not the OUT of this job .*: --out must be storage that all nodes share"):
         check_out(replace(job, fingerprint="0" * 64))
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(OutputError, match="--out must be storage that all nodes share"):

@@ -133,8 +133,8 @@ def check_out(job: EncodeJob) -> None:
         found = str(error)
     if found != job.fingerprint:
         raise OutputError(
-            f"on {socket.gethostname()}, {job.out} is not the OUT of this job ({found}): --out must be storage that all "
-            "nodes share, a mounted folder or a URI"
+            f"on {socket.gethostname()}, {job.out} is not the OUT of this job ({found}): --out must be storage that "
+            "all nodes share, a mounted folder or a URI"
         )
 
 
