@@ -94,7 +94,7 @@ def test_an_upload_that_fails_half_way_leaves_nothing_at_the_name(
 
 
 def test_an_upload_whose_process_is_killed_leaves_nothing_at_the_name(s3: S3) -> None:
-    final = s3.uri("faces/killed")
+    final = s3.uri("faces/upload-killed")
     code = f"from vae_batch import storage; storage.write_bytes({final!r}, bytes(25_000_000), {final!r})"
     writer: list[subprocess.Popen[bytes]] = []
 

@@ -119,13 +119,20 @@ def start_drawing(out: Path) -> subprocess.Popen[str]:
     """Draw more than there is time for in a process group of its own; returns once faces are being written."""
     start = [sys.executable, "-c", "from vae_batch.cli import main; main()"]
     arguments = ["draw-faces", str(out), "--count", "1000000", "--workers", "2"]
-    process = subprocess.Popen([*start, *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [*start, *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_mind_ctrl_c
+    )
     until = time.monotonic() + 30
     while not [path for path in out.parent.glob(f".{out.name}.unfinished/*.tar") if path.stat().st_size]:
         assert time.monotonic() < until
         assert process.poll() is None
         time.sleep(0.05)
     return process
+
+
+def _mind_ctrl_c() -> None:
+    """As in a terminal: a shell's background jobs, which tests may be, are told not to mind it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def group_is_gone(group: int, within: float = 10.0) -> bool:

@@ -77,7 +77,8 @@ def test_the_environments_modules_stay(tmp_path):
 
 
 def test_the_standard_library_stays_though_the_working_directory_is_above_it(tmp_path):
-    assert run(Path("/"), "from vae_batch.models import *\nprint(module_sources('json:loads'))").strip() == "{}"
+    found = run(Path("/"), "from vae_batch.models import *\nprint(*module_sources('json:loads'))").split()
+    assert set(found) <= {"sitecustomize.py"}  # the tests' own, where it is on the path
 
 
 def test_a_saved_folder_has_no_sources(tmp_path):
