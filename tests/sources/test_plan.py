@@ -97,7 +97,7 @@ def test_counts_are_estimated_where_counting_is_dear(tmp_path: Path, monkeypatch
 
 
 def test_the_borders_kept_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vae_batch.sources.tar_index._MAX_BORDERS", 16)
+    monkeypatch.setattr("vae_batch.sources.cuts._MAX_BORDERS", 16)
     path = tmp_path / "x.tar"
     path.write_bytes(pairs(200) + END)
     sizes = [u.seen for u in plan_units(open_source(str(path)), 50)]

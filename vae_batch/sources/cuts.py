@@ -67,7 +67,11 @@ class Borders:
 
     def cuts(self, rows: int, ids: Hashes | None) -> Cuts:
         """All that the plan wants to know."""
-        return Cuts(rows, np.array(self._offsets, np.int64), np.array(self._rows, np.int64), ids)
+        return Cuts(rows, *self.arrays(), ids)
+
+    def arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Offsets, and the row behind each."""
+        return np.array(self._offsets, np.int64), np.array(self._rows, np.int64)
 
 
 class Hashes:

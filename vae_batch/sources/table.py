@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from vae_batch.errors import SourceError
 from vae_batch.sources.arrow import ArrowTable, is_arrow
-from vae_batch.sources.files import is_lasting, open_file
 from vae_batch.sources.handle import Handle
 from vae_batch.sources.parquet import ParquetTable
 from vae_batch.sources.paths import LFS_POINTER
+from vae_batch.sources.streams import open_shard
 
 _ROWS_PER_BYTE = 1024
 """A footer that claims more is damaged: each row becomes a reject at least, and they must come to an end."""
@@ -55,13 +55,7 @@ def open_table(root: str, path: str) -> Iterator[tuple[Table, Handle]]:
         SourceError: it is gone, no table, or its footer or headers are damaged.
         OSError: the storage fails.
     """
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(open_file(root, path))
-        except OSError as error:
-            if is_lasting(error):
-                raise SourceError(f"shard {path} under {root} cannot be read: {error.strerror or error}") from error
-            raise
+    with open_shard(root, path) as file:
         handle = Handle(file)
         yield _table(handle, path), handle
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_batch import storage
+from vae_batch.sources.cuts import Borders
 from vae_batch.sources.groups import groups, pair
 from vae_batch.sources.header import BLOCK
 from vae_batch.sources.member import Member
@@ -19,7 +20,6 @@ from vae_batch.sources.streams import GzipStream, open_stream
 from vae_batch.sources.tar import Walk
 from vae_batch.types import Piece
 
-_MAX_BORDERS = 1 << 16
 _SAMPLE_FILES = 1000
 
 
@@ -73,7 +73,7 @@ def mean_bytes(root: str, shard: Shard) -> float:
 
 
 def _index(walk: Walk) -> TarIndex:
-    borders = _Borders()
+    borders = Borders()
     hashes = array("q")
     damaged: list[int] = []
     run, shared = "", False  # the key of the groups at hand, and whether they have a <key>.json by now
@@ -90,26 +90,6 @@ def _index(walk: Walk) -> TarIndex:
             hashes.append(hash(member.name))
         rows += len(files)
     return TarIndex(rows, *borders.arrays(), _repeats(hashes, damaged))
-
-
-class _Borders:
-    """Where a tar may be split; beyond a number every other one is dropped, so that memory is bounded."""
-
-    def __init__(self) -> None:
-        self._offsets, self._rows = array("q"), array("q")
-        self._step, self._count = 1, 0
-
-    def add(self, offset: int, row: int) -> None:
-        if self._count % self._step == 0:
-            self._offsets.append(offset)
-            self._rows.append(row)
-        self._count += 1
-        if len(self._offsets) >= _MAX_BORDERS:
-            self._offsets, self._rows = self._offsets[::2], self._rows[::2]
-            self._step *= 2
-
-    def arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        return np.array(self._offsets, np.int64), np.array(self._rows, np.int64)
 
 
 def _repeats(hashes: array[int], damaged: list[int]) -> npt.NDArray[np.int64]:
