@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from vae_batch.cluster import signals
 from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo
 from vae_batch.errors import ClusterError, NoResourcesError, UnitError, VaeBatchError
@@ -114,6 +115,7 @@ class Pool:
         self._todo = deque(units)
         try:
             while self._todo or any(w.units for w in self._workers):
+                signals.check()
                 self._hire()
                 self._hand_out()
                 self._settle_some()

@@ -16,10 +16,21 @@ class _SignalReceived(BaseException):
     """Travels from wherever the signal hit; no `except Exception` on the way, a library's or ours, may swallow it."""
 
 
+_received: list[str] = []
+"""The name of the signal, once one came: compiled code that it hits may turn its exception into another."""
+
+
 def _raise(number: int, _: FrameType | None) -> None:
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, _exit)
-    raise _SignalReceived(signal.Signals(number).name)
+    _received.append(signal.Signals(number).name)
+    check()
+
+
+def check() -> None:
+    """Raise what was raised when the signal came, should a library have dropped it."""
+    if _received:
+        raise _SignalReceived(_received[0])
 
 
 def _exit(number: int, _: FrameType | None) -> None:
@@ -47,11 +58,15 @@ def interruptible() -> Iterator[None]:
         yield
         return
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    _received.clear()
     listen()
     try:
         yield
-    except _SignalReceived as received:
-        raise InterruptedJobError(str(received)) from None
+    except BaseException:
+        if _received:
+            raise InterruptedJobError(_received[0]) from None
+        raise
     finally:
+        _received.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
