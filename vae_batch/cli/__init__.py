@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 
@@ -51,7 +52,7 @@ def group() -> None:
 
 def main() -> None:
     """Entry point: errors of ours are one message on stderr and their own exit code; -v adds what caused them."""
-    from vae_batch.errors import VaeBatchError
+    from vae_batch.errors import InterruptedJobError, VaeBatchError
 
     try:
         group.main(standalone_mode=True)
@@ -59,4 +60,6 @@ def main() -> None:
         if {"-v", "--verbose"} & set(sys.argv):
             traceback.print_exception(error)
         click.echo(f"vae-batch: {error}", err=True)
+        if isinstance(error, InterruptedJobError):
+            os._exit(error.exit_code)  # whatever a library had begun just then is in no state to be ended in order
         sys.exit(error.exit_code if isinstance(error, VaeBatchError) else 1)

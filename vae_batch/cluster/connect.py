@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from vae_batch.cluster import signals
-from vae_batch.errors import ClusterError
+from vae_batch.errors import ClusterError, InterruptedJobError
 
 # Images never travel through the object store: plans and receipts need little.
 OBJECT_STORE_BYTES = 256 << 20
@@ -60,6 +60,8 @@ def connect(address: str | None = None, verbose: bool = False) -> Iterator[Clust
         if not private:
             _knock(str(named))
         _init(None if private else named, verbose)
+    except SystemExit:  # Ray's handler of SIGTERM, until we listen again
+        raise InterruptedJobError("SIGTERM") from None
     except (ConnectionError, RuntimeError, OSError, ValueError, TimeoutError) as error:
         raise ClusterError(f"cannot {'start' if private else 'reach'} {where}: {error}") from None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,10 +38,16 @@ def _exit(number: int, _: FrameType | None) -> None:
     os._exit(InterruptedJobError.exit_code)
 
 
+def _drop_quietly(dropped: sys.UnraisableHookArgs) -> None:
+    """Where Python has to drop our exception, as in a destructor, it would print it; `check` raises it again."""
+    if not isinstance(dropped.exc_value, _SignalReceived):
+        sys.__unraisablehook__(dropped)
+
+
 def listen() -> None:
     """Stop at the first signal and end at once at the second; main thread only.
 
-    Called again after `ray.init`, which sets a handler of its own.
+    Called again after `ray.init`, which sets a handler of its own: that one raises SystemExit.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _raise)
@@ -58,6 +65,7 @@ def interruptible() -> Iterator[None]:
         yield
         return
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, _drop_quietly
     _received.clear()
     listen()
     try:
@@ -68,5 +76,6 @@ def interruptible() -> Iterator[None]:
         raise
     finally:
         _received.clear()
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
