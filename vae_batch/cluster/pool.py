@@ -46,12 +46,10 @@ class _Worker:
     placed: bool = False
     info: ReplicaInfo | None = None
     units: deque[int] = field(default_factory=deque)
-    """In hand: the first is running, the second queued."""
+    """In hand: the first is running, or being published while the second runs already."""
     progress: tuple[int, int, int, float] = (-1, 0, 0, 0.0)
     asked: float | None = None
     """Since when a progress call is under way."""
-    examining: bool = False
-    """Whether its unit is in quarantine there."""
     failures: int = 0
     """Since its last success."""
     rests_until: float = 0.0
@@ -88,7 +86,8 @@ class Pool:
         self._on_result, self._on_tick, self._on_ready, self._on_loss = on_result, on_tick, on_ready, on_loss
         self._quarantine = quarantine or Quarantine()
         self._workers: list[_Worker] = []
-        self._refs: dict[Any, tuple[_Worker, str]] = {}
+        self._refs: dict[Any, tuple[_Worker, str, int]] = {}
+        """Worker, call and unit (-1: none) of what is under way."""
         self._todo: deque[int] = deque()
         self._failures: Counter[int] = Counter()
         self._idle_deaths = 0
@@ -102,7 +101,7 @@ class Pool:
 
     def in_hand(self) -> tuple[int, int]:
         """Images done and rejects in units that are not finished."""
-        current = [w.progress for w in self._workers if w.units and w.progress[0] == w.units[0]]
+        current = [w.progress for w in self._workers if w.units and w.progress[0] in w.units]
         return sum(p[1] for p in current), sum(p[2] for p in current)
 
     def run(self, units: Sequence[int]) -> None:
@@ -142,11 +141,12 @@ class Pool:
             )
 
     def _hand_out(self) -> None:
-        """One unit running and one queued per replica; the last units, and suspects, are not queued behind others."""
+        """One unit running and one queued per replica; but not of the last ones, nor those that must be alone."""
         for depth in (1, 2):
             for worker in self._workers:
-                spare = depth == 1 or (len(self._todo) > len(self._workers) and not worker.examining)
-                if not self._todo or (depth == 2 and self._quarantine.suspects(self._todo[0])):
+                alone = any(map(self._quarantine.alone, worker.units))
+                spare = depth == 1 or (len(self._todo) > len(self._workers) and not alone)
+                if not self._todo or (depth == 2 and self._quarantine.alone(self._todo[0])):
                     return
                 rests = worker.rests_until > time.monotonic()
                 if spare and worker.info and not rests and len(worker.units) < depth:
@@ -155,14 +155,13 @@ class Pool:
     def _give(self, worker: _Worker, number: int) -> None:
         worker.units.append(number)
         unit = self._get_unit(number)
-        worker.examining = self._quarantine.suspects(number)
-        if worker.examining:
-            self._watch(worker, "quarantine", self._quarantine.examine(worker.handle, unit))
+        if self._quarantine.suspects(number):
+            self._watch(worker, "quarantine", self._quarantine.examine(worker.handle, unit), number)
         else:
-            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit))
+            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit), number)
 
-    def _watch(self, worker: _Worker, what: str, ref: Any) -> None:
-        self._refs[ref] = (worker, what)
+    def _watch(self, worker: _Worker, what: str, ref: Any, unit: int = -1) -> None:
+        self._refs[ref] = (worker, what, unit)
 
     def _settle_some(self) -> None:
         if not self._refs:  # all rest
@@ -176,17 +175,17 @@ class Pool:
                 self._settle(ref)
 
     def _settle(self, ref: Any) -> None:
-        worker, what = self._refs.pop(ref)
+        worker, what, unit = self._refs.pop(ref)
         try:
             value = ray.get(ref)
         except RayTaskError as error:
-            self._failed(worker, what, error)
+            self._failed(worker, what, unit, error)
         except RayError as error:
             self._lost(worker, error)
         else:
-            self._took(worker, what, value)
+            self._took(worker, what, unit, value)
 
-    def _took(self, worker: _Worker, what: str, value: Any) -> None:
+    def _took(self, worker: _Worker, what: str, unit: int, value: Any) -> None:
         if what == "place":
             worker.placed = True
         elif what == "setup":
@@ -195,19 +194,20 @@ class Pool:
         elif what == "progress":
             worker.progress, worker.asked = value, None
         elif what == "quarantine":
-            unit, worker.examining = worker.units.popleft(), False
+            worker.units.remove(unit)
             self._quarantine.examined(unit, value)
             self._todo.appendleft(unit)
         else:
             worker.failures = 0
-            self._on_result(worker.units.popleft(), value)
+            worker.units.remove(unit)
+            self._on_result(unit, value)
 
-    def _failed(self, worker: _Worker, what: str, error: RayTaskError) -> None:
+    def _failed(self, worker: _Worker, what: str, unit: int, error: RayTaskError) -> None:
         """A method raised: our own errors end the job, others are tried again a few times."""
         cause = error.cause if isinstance(error.cause, Exception) else error
         if what not in ("unit", "quarantine"):
             raise (cause if isinstance(cause, VaeBatchError) else ClusterError(f"a replica did not start: {error}"))
-        unit, worker.examining = worker.units.popleft(), False
+        worker.units.remove(unit)
         self._failures[unit] += 1
         if isinstance(cause, VaeBatchError):
             raise cause
@@ -224,9 +224,9 @@ class Pool:
     def _lost(self, worker: _Worker, error: RayError) -> None:
         """A process or node died."""
         self._remove(worker, _obituary(worker))
-        if worker.units:
-            self._quarantine.died(worker.units[0], str(error))
-        elif worker.info is None:
+        for unit in worker.units:
+            self._quarantine.died(unit, str(error))
+        if worker.info is None:
             self._died_idle(error)
 
     def _died_idle(self, error: RayError) -> None:
@@ -268,7 +268,7 @@ class Pool:
             silent = 0.0 if worker.asked is None else now - worker.asked
             if worker.progress[3] > limit or silent > max(limit, SILENT_SECONDS):
                 self._remove(worker, _obituary(worker, f"hung for more than {limit:g} s and was killed"))
-                self._quarantine.hung(worker.units[0])
+                self._quarantine.hung(worker.progress[0] if worker.progress[0] in worker.units else worker.units[0])
 
 
 def _obituary(worker: _Worker, died: str = "died") -> str:

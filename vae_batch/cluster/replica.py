@@ -43,7 +43,7 @@ class ReplicaInfo:
 class Replica:
     """Methods that the pool calls; torch is first imported in `setup`.
 
-    `process` and `check` run one at a time; `place` and `progress` answer at any moment, from another thread.
+    Two units may be in hand: one is published while the next is made. `place` and `progress` answer at any moment.
     """
 
     def __init__(self, job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> None:
@@ -146,7 +146,7 @@ def spawn(job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> A
         num_gpus=resources.gpus,
         max_restarts=0,
         max_task_retries=0,
-        max_concurrency=1,
+        max_concurrency=2,
     ).remote(job, resources, dict(sources))
 
 

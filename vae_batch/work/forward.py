@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -54,6 +55,22 @@ class Latents:
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None:
                 mine[slots] = theirs[slots]
+
+    def at(self, slots: Sequence[int]) -> Latents:
+        """Give those of some slots."""
+        variance, kl, mse = (None if x is None else x[slots] for x in (self.variance, self.kl, self.mse))
+        return Latents(self.mean[slots], variance, kl, mse)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Latents]) -> Latents:
+        """Put the slots of several of one model behind each other."""
+        variance, kl, mse = (_joined([getattr(p, name) for p in parts]) for name in ("variance", "kl", "mse"))
+        return cls(np.concatenate([p.mean for p in parts]), variance, kl, mse)
+
+
+def _joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+    found = [array for array in arrays if array is not None]
+    return np.concatenate(found) if found else None
 
 
 class Forward:
