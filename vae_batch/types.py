@@ -62,7 +62,7 @@ class Tally:
     unmatched: Counter[str] = field(default_factory=Counter)
     """Images handed on that have no row in a label file, by file."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Why images were left out; see `sources.join`."""
+    """Why images were left out; see `sources.labels.join`."""
 
 
 @dataclass(slots=True, frozen=True)
