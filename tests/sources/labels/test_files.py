@@ -23,7 +23,8 @@ from tests.sources.labels.making import (
     write,
 )
 from vae_batch.errors import SourceError, SpecError
-from vae_batch.sources.labels.celeba import LANDMARKS, output_names
+from vae_batch.sources.labels.celeba import output_names
+from vae_batch.types import LANDMARK_COLUMNS
 
 EXPECTED = {name: {a: value(i, j) == 1 for j, a in enumerate(ATTRIBUTES)} for i, name in enumerate(NAMES)}
 
@@ -81,8 +82,8 @@ def test_the_other_files_of_celeba(tmp_path: Path) -> None:
     anno = tmp_path / "Anno"
     write(anno / "identity_CelebA.txt", "".join(f"{n} {2880 + i}\n" for i, n in enumerate(NAMES)), "\r\n")
     points = "".join(f"{n}  {' '.join(f'{10 * i + j:4}' for j in range(10))}\n" for i, n in enumerate(NAMES))
-    write(anno / "list_landmarks_align_celeba.txt", f"8\n{' '.join(LANDMARKS)} \n{points}")
-    write(anno / "list_landmarks_celeba.txt", f"8\n{' '.join(LANDMARKS)} \n{points}")
+    write(anno / "list_landmarks_align_celeba.txt", f"8\n{' '.join(LANDMARK_COLUMNS)} \n{points}")
+    write(anno / "list_landmarks_celeba.txt", f"8\n{' '.join(LANDMARK_COLUMNS)} \n{points}")
     boxes = "".join(f"{n}    95  71 226 {313 + i}\n" for i, n in enumerate(NAMES))
     write(anno / "list_bbox_celeba.txt", f"8\nimage_id x_1 y_1 width height\n{boxes}")
     write(anno / "README.txt", "Read me")
@@ -90,7 +91,7 @@ def test_the_other_files_of_celeba(tmp_path: Path) -> None:
     found, _, labelling, remarks = joined(folder_of(tmp_path), tmp_path, labels=str(anno))
     labels = labels_of(found)[NAMES[1]]
     assert labels["identity"] == 2881
-    assert [labels[point] for point in LANDMARKS] == list(range(10, 20))
+    assert [labels[point] for point in LANDMARK_COLUMNS] == list(range(10, 20))
     assert [labels[k] for k in ("x_1", "y_1", "width", "height")] == [95, 71, 226, 314]
     names = output_names([f.key for f in labelling.fields])
     assert (names["width"], names["height"], names["x_1"]) == ("bbox_width", "bbox_height", "x_1")

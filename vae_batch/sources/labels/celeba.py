@@ -6,24 +6,18 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vae_batch.errors import SourceError
-
-LANDMARKS = tuple(
-    f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
-)
-"""Columns of list_landmarks_align_celeba.txt and list_landmarks_celeba.txt, in pixels."""
-BOX = ("x_1", "y_1", "width", "height")
-"""Columns of list_bbox_celeba.txt, in pixels of the in-the-wild images."""
+from vae_batch.types import BOX_COLUMNS, LANDMARK_COLUMNS
 
 ALIGNED, IN_THE_WILD = "list_landmarks_align_celeba", "list_landmarks_celeba"
 """Two files of one folder with the same columns, for two versions of the images."""
 
-_UNNAMED = {"partition": ("partition",), "identity": ("identity",), "landmarks": LANDMARKS, "bbox": BOX}
+_UNNAMED = {"partition": ("partition",), "identity": ("identity",), "landmarks": LANDMARK_COLUMNS, "bbox": BOX_COLUMNS}
 """Columns of a file without a header, by what is in its name."""
 
 
 def output_names(keys: Collection[str]) -> dict[str, str]:
     """What labels are called in the output: themselves, but for a box's width and height, which the image has too."""
-    box = set(BOX) <= set(keys)
+    box = set(BOX_COLUMNS) <= set(keys)
     return {key: f"bbox_{key}" if box and key in ("width", "height") else key for key in keys}
 
 

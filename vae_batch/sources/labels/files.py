@@ -16,6 +16,7 @@ from vae_batch import storage
 from vae_batch.errors import SourceError
 from vae_batch.sources.labels.celeba import ALIGNED, IN_THE_WILD, is_number, to_tsv
 from vae_batch.sources.sniff import has_image_extension
+from vae_batch.types import LFS_POINTER
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 _CELEBA = ("list_attr", "list_eval_partition", "identity_", "list_landmarks", "list_bbox")
@@ -141,7 +142,7 @@ def fetch(system: fs.FileSystem, path: str, scratch: Path) -> LabelFile:
             f"{path} is an HTML page and no list of images: it is most likely what a download server (Google "
             "Drive, whose quota was used up) answered instead of the file; download it again"
         )
-    if head.startswith(b"version https://git-lfs"):
+    if head.startswith(LFS_POINTER):
         raise SourceError(f"{path} is a pointer of git-lfs and not the file: run `git lfs pull`")
     return LabelFile(name, local, storage.file_sha256(local))
 

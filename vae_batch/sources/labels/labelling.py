@@ -14,7 +14,6 @@ import duckdb
 
 from vae_batch import storage
 from vae_batch.errors import SourceError, SpecError
-from vae_batch.sources.labels.celeba import BOX, LANDMARKS
 from vae_batch.sources.labels.exclusion import build_exclusion, exclusion_table, find_exclusion
 from vae_batch.sources.labels.files import LabelFile, Relation, find_label_files, open_relation
 from vae_batch.sources.labels.join import Join, Joined, SplitName, split_name
@@ -23,6 +22,7 @@ from vae_batch.sources.labels.table import LabelTable, build_table, connect, fir
 from vae_batch.sources.labels.types import LabelField, find_fields, key_sql, value_sql
 from vae_batch.sources.source import Source
 from vae_batch.specs import ImagesSpec
+from vae_batch.types import BOX_COLUMNS, LANDMARK_COLUMNS
 
 _SPLIT_LABELS = ("partition", "split")
 
@@ -154,7 +154,7 @@ class Labelling:
         return _Looked(file, relation, fields, match.how, table)
 
     def _wanted(self, key: str) -> bool:
-        needed = (*LANDMARKS, *BOX, *((self._split[0],) if self._split else ()))
+        needed = (*LANDMARK_COLUMNS, *BOX_COLUMNS, *((self._split[0],) if self._split else ()))
         return self._columns is None or key in self._columns or key in needed
 
     def _find_split(self, wanted: SplitName, sidecar_keys: Collection[str]) -> tuple[str, SplitName]:

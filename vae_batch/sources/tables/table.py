@@ -10,11 +10,11 @@ from typing import Protocol
 import pyarrow as pa
 
 from vae_batch.errors import SourceError
-from vae_batch.sources.paths import LFS_POINTER
 from vae_batch.sources.streams import open_shard
 from vae_batch.sources.tables.arrow import ArrowTable, is_arrow
 from vae_batch.sources.tables.handle import Handle
 from vae_batch.sources.tables.parquet import ParquetTable
+from vae_batch.types import LFS_POINTER
 
 _ROWS_PER_BYTE = 1024
 """A footer that claims more is damaged: each row becomes a reject at least, and they must come to an end."""

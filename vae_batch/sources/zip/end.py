@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vae_batch.sources.files import File
+from vae_batch.types import LFS_POINTER
 
 ENTRY = b"PK\x01\x02"
 """What each entry of a directory begins with."""
@@ -110,7 +111,7 @@ def _instead(file: File) -> str:
         return "is empty, which no zip is"
     if head.startswith((b"<!doctype html", b"<html")):
         return "is an HTML page, perhaps one that says why the download was refused"
-    if head.startswith(b"version https://git-lfs"):
+    if head.startswith(LFS_POINTER):
         return "is a pointer of git-lfs: fetch the file with `git lfs pull`"
     if head.startswith(LOCAL.lower()):
         return "has no directory at its end, so it has been cut or is one of several volumes"
