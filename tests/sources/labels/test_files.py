@@ -22,7 +22,7 @@ from tests.sources.labels.making import (
     value,
     write,
 )
-from vae_batch.errors import SourceError, SpecError
+from vae_batch.errors import SourceError
 from vae_batch.sources.labels.celeba import output_names
 from vae_batch.types import LANDMARK_COLUMNS
 
@@ -249,15 +249,6 @@ def test_repeated_keys_and_shared_names_are_said(tmp_path: Path) -> None:
     assert labels_of(found) == {"a/1.jpg": {"n": 2}, "b/1.jpg": {"n": 2}, "b/2.jpg": {"n": 1}}
     assert "2 of the images looked at share their file name with another, and so their labels" in remarks[1]
     assert remarks[2] == "Note: l.csv: 2 rows have the key of an earlier row, which counts."
-
-
-def test_two_files_with_the_same_label(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.csv", "name,age,x\n000001.jpg,1,1\n")
-    two = write(tmp_path / "two.csv", "name,age,y\n000001.jpg,2,2\n")
-    with pytest.raises(SpecError, match=r"the label age is in one.csv and in two.csv: .* --columns"):
-        joined(folder_of(tmp_path), tmp_path, labels=[str(one), str(two)])
-    found, *_ = joined(folder_of(tmp_path), tmp_path, {"x": "int64", "y": "int64"}, labels=[str(one), str(two)])
-    assert labels_of(found)["000001.jpg"] == {"x": 1, "y": 2}
 
 
 def test_a_files_label_goes_before_a_sidecars(tmp_path: Path) -> None:

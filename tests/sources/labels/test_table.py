@@ -42,7 +42,7 @@ def build(folder: Path, rows: list[tuple[str | None, tuple[Any, ...]]]) -> tuple
     db = connect(folder)
     db.register("rows", pa.table(columns))
     final = folder / "table.arrow"
-    repeated = build_table(db, "select * from rows", FIELDS, {"name": "test"}, str(final), str(folder))
+    repeated = build_table(db, "select *, 0 as file from rows", FIELDS, {"name": "test"}, str(final), str(folder))
     return LabelTable(str(final)), repeated
 
 
@@ -81,7 +81,7 @@ def anonymous_bytes() -> int:
 
 def test_a_table_of_a_million_rows_is_mapped_and_not_read(tmp_path: Path) -> None:
     db = connect(tmp_path)
-    rows = "select i::varchar || '.jpg' as key, i % 7 as c0 from range(1000000, 0, -1) t(i)"
+    rows = "select i::varchar || '.jpg' as key, i % 7 as c0, 0 as file from range(1000000, 0, -1) t(i)"
     final = tmp_path / "table.arrow"
     assert build_table(db, rows, [LabelField("n", "int64")], {}, str(final), str(tmp_path)) == 0
     assert [p.name for p in tmp_path.iterdir()] == ["table.arrow"]

@@ -61,4 +61,4 @@ def build_exclusion(db: Any, exclusion: Exclusion, final: str, tmp: str) -> None
     """Publish a list as a table of keys."""
     db.register("excluded", pa.table({"key": pa.array(exclusion.entries, pa.string())}))
     facts = {"name": exclusion.name, "by_digest": exclusion.by_digest}
-    build_table(db, "select key from excluded", (), facts, final, tmp)
+    build_table(db, "select key, 0 as file from excluded", (), facts, final, tmp)

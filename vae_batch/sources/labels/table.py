@@ -15,15 +15,15 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vae_batch import storage
 from vae_batch.errors import SourceError
+from vae_batch.sources.labels.merge import ClashError, OnePerKey
 from vae_batch.sources.labels.types import LabelField
 
 BLOCK_ROWS = 1 << 16
-"""Rows of a record batch, at most."""
+"""Rows of a record batch, more or less."""
 DUCKDB_MEMORY = "1GB"
 
 _STORED = {"string": pa.string(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.uint8(), "json": pa.string()}
@@ -50,18 +50,18 @@ def build_table(
 
     Args:
         db: from `connect`.
-        rows: a query for the columns `key` (text) and `c0`, `c1`, ... for the fields. Rows without a key are left
-            out; of those with the same key the first counts.
+        rows: a query for the columns `key` (text), `c0`, `c1`, ... for the fields, and `file`, the number of a file.
+            Rows without a key are left out; of those of a file with the same key the first counts.
         fields: the columns behind the key.
-        facts: kept in the table.
+        facts: kept in the table; `files` are their names.
         final: the table's file.
         tmp: folder for unfinished files, on the same file system.
 
     Returns:
-        How many rows were left out because an earlier one has their key.
+        How many rows were left out because an earlier one of their file has their key.
 
     Raises:
-        SourceError: DuckDB cannot read the rows, or there is no room to sort them.
+        SourceError: DuckDB cannot read the rows, there is no room to sort them, or two files disagree about a key.
     """
     name = storage.name_of(final)
     ordered, unfinished = storage.scratch(tmp, "ordered"), storage.scratch(tmp, name)
@@ -69,13 +69,15 @@ def build_table(
     query = f"select row_number() over () as place, * from ({rows})"
     try:
         db.execute(
-            f"copy (select {', '.join(columns)} from ({query}) where key is not null order by key, place) "
+            f"copy (select {', '.join(columns)}, file from ({query}) where key is not null order by key, file, place) "
             f"to '{ordered}' (format parquet, compression zstd, row_group_size {BLOCK_ROWS})"
         ).fetchall()
         schema = pa.schema([("key", pa.string()), *zip(columns[1:], (_STORED[f.type] for f in fields), strict=True)])
         known = {**facts, "fields": [[field.key, field.type] for field in fields]}
         repeated = _write(ordered, schema.with_metadata({"vae_batch.labels": json.dumps(known)}), unfinished)
         storage.publish(unfinished, final, tmp)
+    except ClashError as clash:
+        raise SourceError(_disagree(clash, fields, facts["files"])) from None
     except duckdb.Error as error:
         raise SourceError(f"{facts.get('name', name)} cannot be sorted by its key: {first_line(error)}") from None
     finally:
@@ -89,20 +91,22 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def _disagree(clash: ClashError, fields: Sequence[LabelField], files: Sequence[str]) -> str:
+    field = fields[clash.column]
+    one, two = (bool(value) if field.type == "bool" else value for value in clash.values)
+    return (
+        f"the label {field.key} of {clash.key} is {one!r} in {files[clash.files[0]]} and {two!r} in "
+        f"{files[clash.files[1]]}: mend one of the files, or choose other labels with --columns name:type,..."
+    )
+
+
 def _write(ordered: Path, schema: pa.Schema, path: Path) -> int:
-    """Rewrite sorted rows as Arrow record batches, of each key the first; give the number of rows left out."""
-    repeated, last = 0, None
+    """Rewrite sorted rows as Arrow record batches, one a key; give the number of rows left out."""
     with pq.ParquetFile(ordered) as file, pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for batch in file.iter_batches(BLOCK_ROWS):
-            keys = batch.column(0)
-            before = pa.concat_arrays([pa.array([last], pa.string()), keys.slice(0, len(keys) - 1)])
-            first = pc.fill_null(pc.not_equal(keys, before), True)
-            last = keys[-1].as_py()
-            kept = batch.filter(first)
-            repeated += len(batch) - len(kept)
-            if len(kept):
-                writer.write_batch(pa.RecordBatch.from_arrays(kept.columns, schema=schema))
-    return repeated
+        rows = OnePerKey(file.iter_batches(BLOCK_ROWS))
+        for batch in rows:
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+    return rows.repeated
 
 
 class LabelTable:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vae_batch.errors import SourceError
-from vae_batch.sources.labels.files import LabelFile, Relation, quoted
+from vae_batch.sources.labels.files import Relation, quoted
 
 _KEYS = (
     *("image_id", "img_id", "image_name", "img_name", "file_name", "filename", "image_path", "file_path", "filepath"),
@@ -54,35 +53,13 @@ def key_sql(relation: Relation) -> str:
     return f"nullif(case when starts_with({text}, './') then {text}[3:] else {text} end, '')"
 
 
-def find_fields(db: Any, file: LabelFile, relation: Relation, forced: Mapping[str, str]) -> list[LabelField]:
-    """Find each column's type from all its values.
-
-    Text is int64, float64 or bool where all of it reads as that; a column of -1 and 1 is bool, as CelebA's attributes
-    are; what mixes or nests is JSON text. Columns of binary values are left out.
-
-    Args:
-        db: a DuckDB connection.
-        file: for messages.
-        relation: its rows.
-        forced: types by column that the user gave.
-
-    Raises:
-        SourceError: there is no column but the key.
-    """
-    names = [name for name, kind in relation.columns.items() if "BLOB" not in kind and name != key_column(relation)]
-    if not names:
-        raise SourceError(f"{file.name} has no columns but {key_column(relation)}, which names the images")
-    counts = _count(db, relation, [name for name in names if name not in forced])
-    signs = {name: n[MINUS] + n[PLUS] == sum(n) > 0 for name, n in counts.items()}
-    attributes = all(signs.values()) and any(n[MINUS] for n in counts.values())
-    return [
-        LabelField(name, forced[name] if name in forced else _type(relation, counts[name], signs[name] and attributes))
-        for name in names
-    ]
+def label_columns(relation: Relation) -> list[str]:
+    """The columns but the key; those of binary values are left out."""
+    return [name for name, kind in relation.columns.items() if "BLOB" not in kind and name != key_column(relation)]
 
 
-def _count(db: Any, relation: Relation, names: Sequence[str]) -> dict[str, list[int]]:
-    """How many values of each class each column has, in one pass over the rows."""
+def count_classes(db: Any, relation: Relation, names: Sequence[str]) -> dict[str, list[int]]:
+    """How many values of each class columns have, in one pass over the rows."""
     if not names:
         return {}
     classes = ", ".join(f"{_written(relation, name).kind} as k{i}" for i, name in enumerate(names))
@@ -92,7 +69,18 @@ def _count(db: Any, relation: Relation, names: Sequence[str]) -> dict[str, list[
     return {name: list(row[i * width : (i + 1) * width]) for i, name in enumerate(names)}
 
 
-def _type(relation: Relation, counts: Sequence[int], attribute: bool) -> str:
+def types_of(counts: Mapping[str, Sequence[int]], dialect: str) -> dict[str, str]:
+    """Each column's type, from the classes of all its values.
+
+    Text is int64, float64 or bool where all of it reads as that; a column of -1 and 1 is bool, as CelebA's attributes
+    are, of which some may have ones alone; what mixes or nests is JSON text.
+    """
+    signs = {name: n[MINUS] + n[PLUS] == sum(n) > 0 for name, n in counts.items()}
+    attributes = all(signs.values()) and any(n[MINUS] for n in counts.values())
+    return {name: _type(dialect, n, signs[name] and attributes) for name, n in counts.items()}
+
+
+def _type(dialect: str, counts: Sequence[int], attribute: bool) -> str:
     """The type of a column; `attribute`: in this file ones are the opposite of minus ones."""
     given = sum(counts)
     if not given:
@@ -106,7 +94,7 @@ def _type(relation: Relation, counts: Sequence[int], attribute: bool) -> str:
         return "int64"
     if whole + counts[REAL] == given:
         return "float64"
-    return "string" if relation.dialect == "text" or counts[STRING] == given else "json"
+    return "string" if dialect == "text" or counts[STRING] == given else "json"
 
 
 def value_sql(relation: Relation, field: LabelField) -> str:
