@@ -12,6 +12,17 @@ Stage = Literal["read", "decode", "transform", "encode"]
 
 ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow", "listing"]
 
+BOX_COLUMNS = ("x_1", "y_1", "width", "height")
+"""Labels of a box, in pixels: its left and upper edge, its width and height. CelebA's names."""
+
+LANDMARK_COLUMNS = tuple(
+    f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
+)
+"""Labels of five points, in pixels; left and right as they appear in the image. CelebA's names."""
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How the file begins that git-LFS leaves in place of one that was not pulled."""
+
 
 @dataclass(slots=True, frozen=True)
 class ImageRecord:
@@ -62,7 +73,7 @@ class Tally:
     unmatched: Counter[str] = field(default_factory=Counter)
     """Images handed on that have no row in a label file, by file."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Why images were left out; see `sources.join`."""
+    """Why images were left out; see `sources.labels.join`."""
 
 
 @dataclass(slots=True, frozen=True)

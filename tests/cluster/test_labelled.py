@@ -14,7 +14,7 @@ import pytest
 import vae_batch
 from tests.cluster.test_encode import Lines
 from tests.conftest import image_bytes, spec
-from tests.sources.labelmaking import ATTRIBUTES, attributes_text, value, write
+from tests.sources.labels.making import ATTRIBUTES, attributes_text, value, write
 from vae_batch.cluster.plan import plan
 from vae_batch.cluster.verify import verify_by_recomputing
 from vae_batch.errors import MismatchError, SpecError

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.images.making import encoded, loaded, noise, psnr, smooth
 from vae_batch.images import ImageError
 from vae_batch.images.align import TEMPLATE, align
-from vae_batch.images.columns import LANDMARK_COLUMNS
+from vae_batch.types import LANDMARK_COLUMNS
 
 
 def labels_of(points: np.ndarray) -> dict[str, object]:

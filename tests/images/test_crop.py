@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.images.making import encoded, loaded, noise
 from vae_batch.images import ImageError, Transform, load_image, upright_size
-from vae_batch.images.columns import BOX_COLUMNS, LANDMARK_COLUMNS
 from vae_batch.images.crop import Patch, Rectangle
+from vae_batch.types import BOX_COLUMNS, LANDMARK_COLUMNS
 
 
 @pytest.mark.parametrize(

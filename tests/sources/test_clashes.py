@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.tarmaking import END, JPEG, ids, member, read_all
-from tests.sources.zipmaking import with_zipfile
+from tests.sources.making import JPEG, ids, read_all
+from tests.sources.tar.making import END, member
+from tests.sources.zip.making import with_zipfile
 from vae_batch.errors import SourceError
 from vae_batch.sources import open_source
 from vae_batch.sources.clashes import check_shards
-from vae_batch.sources.listing import listing_of
+from vae_batch.sources.folders.loose import loose_files
 from vae_batch.sources.names import shard_format
 from vae_batch.sources.shard import Shard
 
@@ -20,7 +21,7 @@ from vae_batch.sources.shard import Shard
 def look(*names: str) -> None:
     """Check what an object store may list: a file, and files "under" it."""
     kinds = [(name, shard_format(name)) for name in names]
-    loose = listing_of((name, 1) for name, kind in kinds if kind is None)
+    loose = loose_files((name, 1) for name, kind in kinds if kind is None)
     check_shards("s3://bucket/faces", loose, [Shard(name, 1, kind) for name, kind in kinds if kind])
 
 

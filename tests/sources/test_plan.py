@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.sources.tarmaking import END, JPEG, member, pairs, pax, read_all, with_tarfile
+from tests.sources.making import JPEG, read_all
+from tests.sources.tar.making import END, member, pairs, pax, with_tarfile
 from vae_batch.errors import SpecError
 from vae_batch.sources import count_images, default_unit_size, open_source, plan_units
 

@@ -11,8 +11,8 @@ from tests.conftest import image_bytes, spec
 from vae_batch.errors import SpecError
 from vae_batch.images import Transform
 from vae_batch.images.align import TEMPLATE
-from vae_batch.images.columns import BOX_COLUMNS, LANDMARK_COLUMNS
 from vae_batch.sources import Reading, open_source, plan_units
+from vae_batch.types import BOX_COLUMNS, LANDMARK_COLUMNS
 from vae_batch.work import boxes
 from vae_batch.work.boxes import check_places
 from vae_batch.work.job import open_job, prepare

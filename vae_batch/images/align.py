@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vae_batch.images.columns import LANDMARK_COLUMNS, numbers
+from vae_batch.images.columns import numbers
 from vae_batch.images.errors import ImageError
 from vae_batch.images.modes import U8
 from vae_batch.images.resize import resize
+from vae_batch.types import LANDMARK_COLUMNS
 
 TEMPLATE = np.array(
     [38.2946 + 51.6963j, 73.5318 + 51.5014j, 56.0252 + 71.7366j, 41.5493 + 92.3655j, 70.7299 + 92.2041j]

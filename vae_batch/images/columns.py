@@ -8,14 +8,6 @@ from typing import Any
 
 from vae_batch.images.errors import ImageError
 
-BOX_COLUMNS = ("x_1", "y_1", "width", "height")
-"""Of a box, in pixels: its left and upper edge, its width and height. CelebA's names."""
-
-LANDMARK_COLUMNS = tuple(
-    f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
-)
-"""Of five points, in pixels; left and right as they appear in the image. CelebA's names."""
-
 
 def numbers(labels: Mapping[str, Any] | None, names: Sequence[str], crop: str) -> list[float]:
     """The labels of some names as finite numbers.

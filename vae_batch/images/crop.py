@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from vae_batch.errors import SpecError
-from vae_batch.images.columns import BOX_COLUMNS, numbers
+from vae_batch.images.columns import numbers
 from vae_batch.images.errors import ImageError
 from vae_batch.images.modes import U8
 from vae_batch.images.resize import resize, resize_between
+from vae_batch.types import BOX_COLUMNS
 
 Fit = Literal["cover", "contain", "stretch"]
 Labels = Mapping[str, Any] | None

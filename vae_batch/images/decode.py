@@ -12,6 +12,7 @@ from vae_batch.images.errors import ImageError
 from vae_batch.images.jpeg import check_scans, inspect, orientation_of
 from vae_batch.images.modes import U8, to_rgb
 from vae_batch.images.quiet import silence
+from vae_batch.types import LFS_POINTER
 
 MAX_PIXELS = 178_956_970
 """Pixels above which an image is refused from its header: where Pillow itself sees a decompression bomb."""
@@ -24,9 +25,6 @@ FORMATS = sorted(set(Image.OPEN) - _REFUSED)
 """Formats that Pillow may try."""
 
 silence()
-
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def decode(data: bytes) -> U8:

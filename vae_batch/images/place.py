@@ -6,10 +6,11 @@ import io
 
 from PIL import Image
 
-from vae_batch.images.columns import BOX_COLUMNS, LANDMARK_COLUMNS, numbers
+from vae_batch.images.columns import numbers
 from vae_batch.images.crop import Labels
 from vae_batch.images.decode import FORMATS, decode_error
 from vae_batch.images.jpeg import orientation_of
+from vae_batch.types import BOX_COLUMNS, LANDMARK_COLUMNS
 
 
 def upright_size(data: bytes) -> tuple[int, int]:

@@ -8,11 +8,11 @@ from typing import Any, Literal, Protocol, get_args
 
 from vae_batch.errors import SpecError
 from vae_batch.images.align import align
-from vae_batch.images.columns import BOX_COLUMNS, LANDMARK_COLUMNS
 from vae_batch.images.crop import Fit, Labels, Patch, cutter
 from vae_batch.images.errors import ImageError
 from vae_batch.images.modes import U8
 from vae_batch.images.reduced import decode_reduced, whole
+from vae_batch.types import BOX_COLUMNS, LANDMARK_COLUMNS
 
 Decoding = Literal["exact", "fast"]
 

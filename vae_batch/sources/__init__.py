@@ -1,6 +1,6 @@
 """Where images come from: folders and shards, here or under a URI; cut into units, and read unit by unit."""
 
-from vae_batch.sources.labelling import Labelling
+from vae_batch.sources.labels.labelling import Labelling
 from vae_batch.sources.plan import default_unit_size, plan_units
 from vae_batch.sources.read import read_unit
 from vae_batch.sources.reading import Reading

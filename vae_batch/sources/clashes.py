@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vae_batch.errors import SourceError
-from vae_batch.sources.listing import Listing
+from vae_batch.sources.folders.loose import LooseFiles
 from vae_batch.sources.names import SHARD_EXTENSIONS
 from vae_batch.sources.shard import Shard
 
@@ -17,7 +17,7 @@ _INSIDE = r"(?i)(" + "|".join(extension.replace(".", r"\.") for extension in SHA
 """What a path has in it that may read like the id of an image in a shard: `a.tar/x.jpg`, `a.parquet#7`."""
 
 
-def check_shards(location: str, files: Listing, shards: Iterable[Shard]) -> None:
+def check_shards(location: str, files: LooseFiles, shards: Iterable[Shard]) -> None:
     """Refuse shards of one name, and files that lie where a shard's images have their ids.
 
     Names that are not UTF-8 may read the same once they are text; an object store may hold both `a.tar` and

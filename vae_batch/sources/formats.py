@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vae_batch.sources.archive import read_tar, sample_tar
-from vae_batch.sources.path_list import index_listing, read_listing, sample_listing
+from vae_batch.sources.listings.read import index_listing, read_listing, sample_listing
 from vae_batch.sources.shard import Index, Shard, SourceOptions
-from vae_batch.sources.tables import index_table, read_table, sample_table
-from vae_batch.sources.tar_index import index_tar, mean_bytes
-from vae_batch.sources.zip import index_zip, read_zip, sample_zip
+from vae_batch.sources.tables.read import index_table, read_table, sample_table
+from vae_batch.sources.tar.index import index_tar, mean_bytes
+from vae_batch.sources.tar.read import read_tar, sample_tar
+from vae_batch.sources.zip.read import index_zip, read_zip, sample_zip
 from vae_batch.types import ImageRecord, Piece, Reject, ShardFormat, Tally
 
 

@@ -6,11 +6,9 @@ import posixpath
 
 from vae_batch import storage
 from vae_batch.errors import StorageError
-from vae_batch.sources.archive import too_large
 from vae_batch.sources.files import File, is_lasting, open_file, status_of
-from vae_batch.sources.streams import MAX_FILE_BYTES
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+from vae_batch.sources.streams import MAX_FILE_BYTES, too_large
+from vae_batch.types import LFS_POINTER
 
 
 class RowError(Exception):

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from vae_batch.errors import SpecError
 from vae_batch.sources.cuts import Cuts
-from vae_batch.sources.listing import Listing
+from vae_batch.sources.folders.loose import LooseFiles
 from vae_batch.sources.source import Source
 from vae_batch.sources.survey import count_images, index_shard, inventory
 from vae_batch.types import Piece, Unit
@@ -74,13 +74,13 @@ def _number(source: Source, size: int) -> Iterator[Unit]:
             number += 1
 
 
-def _loose_units(listing: Listing, size: int) -> Iterator[_Draft]:
+def _loose_units(files: LooseFiles, size: int) -> Iterator[_Draft]:
     """Runs of loose files; a sidecar stays with its image."""
-    ambiguous, met = _ambiguous(listing), set[str]()
+    ambiguous, met = _ambiguous(files), set[str]()
     paths: list[str] = []
     repeats: list[int] = []
     row = first = nbytes = 0
-    for path, file_bytes, sidecar in listing.entries():
+    for path, file_bytes, sidecar in files.entries():
         if not sidecar and row - first == size:
             yield _loose_unit(paths, repeats, first, row, nbytes)
             paths, repeats, first, nbytes = [], [], row, 0
@@ -101,9 +101,9 @@ def _loose_unit(paths: list[str], repeats: list[int], first: int, row: int, nbyt
     return _Draft([piece], row - first, True, nbytes)
 
 
-def _ambiguous(listing: Listing) -> set[str]:
+def _ambiguous(files: LooseFiles) -> set[str]:
     """Paths that two files share: one that is not UTF-8, and one whose name spells the first one's %XX."""
-    spelt = listing.paths.filter(pc.match_substring(listing.paths, "%"))
+    spelt = files.paths.filter(pc.match_substring(files.paths, "%"))
     counts = pc.value_counts(spelt)
     return {entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vae_batch.errors import SourceError
 from vae_batch.sources.files import shard_size
-from vae_batch.sources.folder import read_folder
+from vae_batch.sources.folders.read import read_folder
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.shard import NO_OPTIONS, BrokenShardError, SourceOptions
 from vae_batch.types import ImageRecord, Reject, Tally, Unit

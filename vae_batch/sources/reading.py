@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vae_batch.sources.join import Join
+from vae_batch.sources.labels.join import Join
 from vae_batch.sources.read import read_unit
 from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
 from vae_batch.types import ImageRecord, Reject, Tally, Unit

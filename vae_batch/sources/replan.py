@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from vae_batch.errors import SourceError
 from vae_batch.sources.cuts import Cuts, with_repeats
-from vae_batch.sources.listing import Entry, listing_of
+from vae_batch.sources.folders.loose import Entry, loose_files
 from vae_batch.sources.plan import plan_units
 from vae_batch.sources.shard import Index, Shard
 from vae_batch.sources.source import Source
@@ -45,7 +45,7 @@ def only(source: Source, new: pa.Array) -> Source:
     """
     mask = pc.is_in(source.files.paths, value_set=new.cast(pa.large_string())).to_numpy(zero_copy_only=False)
     names = set(new.to_pylist()) if source.shards else set()
-    files = listing_of(_loose(source, mask))
+    files = loose_files(_loose(source, mask))
     shards = tuple(s for s in source.shards if s.path in names)
     return replace(source, files=files, shards=shards, before=tuple(s for s in source.shards if s.path not in names))
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from vae_batch.sources.folder import read_small
+from vae_batch.sources.folders.read import read_small
 from vae_batch.sources.formats import FORMATS
-from vae_batch.sources.labels import parse_labels
+from vae_batch.sources.labels.sidecars import parse_labels
 from vae_batch.sources.shard import BrokenShardError
 from vae_batch.sources.source import Source
 

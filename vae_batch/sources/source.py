@@ -11,10 +11,10 @@ from pathlib import Path
 from vae_batch import storage
 from vae_batch.errors import SourceError
 from vae_batch.sources.clashes import check_shards
-from vae_batch.sources.listing import Listing, list_folder, listing_of
+from vae_batch.sources.folders.loose import LooseFiles, list_folder, loose_files
+from vae_batch.sources.folders.remote import remote_files, split_pattern
+from vae_batch.sources.listings.read import content_digest, is_path_table
 from vae_batch.sources.names import listing_kind, shard_format, to_text
-from vae_batch.sources.path_list import content_digest, is_path_table
-from vae_batch.sources.remote import remote_files, split_pattern
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 from vae_batch.types import ShardFormat
 
@@ -33,7 +33,7 @@ class Source:
     """As the user named it."""
     root: str
     """Absolute folder, or URI of one, that all paths are relative to."""
-    files: Listing
+    files: LooseFiles
     """Loose files; together they are the shard "."."""
     shards: tuple[Shard, ...]
     """Behind the loose files in the order of the source."""
@@ -87,13 +87,13 @@ def open_source(location: str, options: SourceOptions = NO_OPTIONS) -> Source:
     return Source(location, root, files, tuple(shards), options)
 
 
-def _look(location: str) -> tuple[str, Listing, list[Shard]]:
+def _look(location: str) -> tuple[str, LooseFiles, list[Shard]]:
     """Root, loose files and shards of what a path or a pattern names."""
     path = Path(location).expanduser().absolute()
     if path.is_dir():
         return str(path), *list_folder(str(path))
     if path.is_file():
-        return str(path.parent), listing_of([]), _named(location, path.parent, [str(path)])
+        return str(path.parent), loose_files([]), _named(location, path.parent, [str(path)])
     if path.exists():
         raise SourceError(f"{location} is neither a folder nor a shard; a source is {_SUPPORTED}")
     if not glob.has_magic(location):
@@ -102,7 +102,7 @@ def _look(location: str) -> tuple[str, Listing, list[Shard]]:
     if not matches:
         raise SourceError(f"{location}: the pattern matches nothing")
     root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
-    return str(root), listing_of([]), _named(location, root, matches)
+    return str(root), loose_files([]), _named(location, root, matches)
 
 
 def _named(location: str, root: Path, paths: list[str]) -> list[Shard]:
@@ -134,20 +134,20 @@ def _settled(location: str, root: str, shards: list[Shard], options: SourceOptio
     return [replace(shard, format="listing") if shard in tables else shard for shard in shards]
 
 
-def _look_remote(location: str) -> tuple[str, Listing, list[Shard]]:
+def _look_remote(location: str) -> tuple[str, LooseFiles, list[Shard]]:
     """The same for a URI."""
     if set("*[") & set(location.partition("://")[2]):
         root, wanted = split_pattern(location)
         files = sorted((path, size) for path, size, _ in remote_files(root) if wanted.fullmatch(path))
         if not files:
             raise SourceError(f"{location}: the pattern matches nothing")
-        return root, listing_of([]), _shards(location, list(files))
+        return root, loose_files([]), _shards(location, list(files))
     system, path = storage.filesystem(location)
     info = storage.retried(lambda: system.get_file_info(path.rstrip("/")))
     base, mark, query = location.partition("?")
     folder, _, name = base.rpartition("/")
     if info.is_file and (shard_format(name) or listing_kind(name)):
-        return folder + mark + query, listing_of([]), _shards(location, [(name, info.size)])
+        return folder + mark + query, loose_files([]), _shards(location, [(name, info.size)])
     try:
         return location, *list_folder(location)  # an object may have the name of a folder too
     except FileNotFoundError:

@@ -16,6 +16,11 @@ READ_BYTES = 1 << 20
 _SKIP_BYTES = 1 << 20
 
 
+def too_large(size: int) -> str:
+    """Why a file of this size is not read."""
+    return f"{size:,} bytes; files above {MAX_FILE_BYTES:,} bytes are not read"
+
+
 class Stream:
     """What `tar.walk` reads from; `offset` counts bytes of the uncompressed archive from its start."""
 

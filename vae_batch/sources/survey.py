@@ -13,7 +13,7 @@ from vae_batch.sources.names import is_compressed
 from vae_batch.sources.shard import BrokenIndex, BrokenShardError, Index, Shard
 from vae_batch.sources.sniff import has_image_extension
 from vae_batch.sources.source import Source
-from vae_batch.sources.tables import NoImages
+from vae_batch.sources.tables.read import NoImages
 
 WALK_BYTES = 16 << 30
 """Uncompressed tars of up to so many bytes together are walked for an exact count."""

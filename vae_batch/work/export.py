@@ -19,8 +19,8 @@ from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import open_plan
 from vae_batch.latents.rejects import rejects
 from vae_batch.sources import Reading
-from vae_batch.sources.exclusion import exclusion_table
-from vae_batch.sources.join import Join
+from vae_batch.sources.labels.exclusion import exclusion_table
+from vae_batch.sources.labels.join import Join
 from vae_batch.specs import EncodeSpec
 from vae_batch.types import ImageRecord, Tally, Unit
 from vae_batch.work.job import options_of

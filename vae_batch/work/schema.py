@@ -15,7 +15,7 @@ from vae_batch.sources import (
     Source,
     sample_labels,
 )
-from vae_batch.sources.celeba import output_names
+from vae_batch.sources.labels.celeba import output_names
 from vae_batch.specs import EncodeSpec
 
 

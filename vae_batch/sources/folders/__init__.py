@@ -1,0 +1,1 @@
+"""Loose files: folders walked and read, here or under a URI."""

@@ -1,0 +1,1 @@
+"""Labels: from sidecars and label files, joined to the images; splits and exclusions."""

@@ -1,0 +1,1 @@
+"""Listings: text or tables whose rows name images elsewhere."""

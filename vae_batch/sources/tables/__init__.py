@@ -1,0 +1,1 @@
+"""Tables that hold the images themselves: Parquet and Arrow."""

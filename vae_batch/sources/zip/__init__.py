@@ -1,0 +1,1 @@
+"""Zips: read in place by their central directory."""
