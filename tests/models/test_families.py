@@ -38,8 +38,7 @@ def built(name: str) -> TrainableVAE:
     """A network as if trained: every path contributes."""
     torch.manual_seed(1)
     model = build_model(TrainSpec(source="a", out="b", **SETTINGS[name]))
-    if start_from := getattr(model, "start_from", None):
-        start_from(images_for(model, 9))
+    model.start_from(images_for(model, 9))
     for parameter in model.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
     return model

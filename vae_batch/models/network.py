@@ -44,8 +44,7 @@ class TrainableVAE(nn.Module, ABC):
     """A network that can be trained and saved; it keeps the protocol `VAE`.
 
     One made for the Bernoulli likelihood also has `logits(z)`, (B, C, H, W) float32, of which `expected` is the
-    sigmoid. One with a linear start also has `start_from(x_BCHW)`, called once with some of the images, float32 in
-    [0, 1], before the first step.
+    sigmoid.
     """
 
     family: ClassVar[str]
@@ -70,6 +69,9 @@ class TrainableVAE(nn.Module, ABC):
     def decode(self, z: Tensor) -> Tensor:
         """Give the images of latents (B, *latent): (B, C, H, W) float32 in [0, 1]."""
         return self.expected(z).clamp(0.0, 1.0)
+
+    def start_from(self, x_BCHW: Tensor) -> None:
+        """Begin training, once, in sight of some images, float32 in [0, 1]; as drawn, where nothing better is known."""
 
     def prepare(self, device: str, precision: Precision) -> Self:
         """Make ready for inference, once: encoder and decoder in the given precision, the head in float32."""

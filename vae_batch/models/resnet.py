@@ -170,7 +170,7 @@ class ResNetVAE(TrainableVAE):
         features = self.encoder((x - 0.5).to(self.dtype()))
         with full_precision(x):
             mean, logvar = self.head(features.float()).chunk(2, dim=1)
-            mean = mean + self._to_map(self.linear.encode(self._patches(x)))
+            mean = mean + self._to_map(self.linear.encode(self._patches(x).flatten(0, 2)))
         return clamped(mean, logvar)
 
     def expected(self, z: Tensor) -> Tensor:
@@ -183,22 +183,21 @@ class ResNetVAE(TrainableVAE):
 
     def start_from(self, x_BCHW: Tensor) -> None:
         """Begin as the best linear VAE of some images (N, C, H, W), float32 in [0, 1]; the blocks add nothing."""
-        patches = self._patches(x_BCHW)
-        some = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))[:START_PATCHES]
+        patches, g = self._patches(x_BCHW), self.places
+        some = torch.randperm(len(x_BCHW) * g**2, generator=torch.Generator().manual_seed(0))[:START_PATCHES]
+        chosen = patches[some // g**2, some // g % g, some % g]  # copies these alone
         for parameter in (*self.head.parameters(), *self.decoder[-2].parameters()):
             nn.init.zeros_(parameter)
         with torch.no_grad():
-            self.head.get_parameter("bias")[self.config.latent_dim :] = self.linear.fit(
-                patches[some.to(patches.device)]
-            )
+            self.head.get_parameter("bias")[self.config.latent_dim :] = self.linear.fit(chosen)
 
     def _patches(self, x_BCHW: Tensor) -> Tensor:
-        """(B, C, H, W) to (B·g·g, C, p, p): what each place of the latent has for itself."""
+        """View (B, C, H, W) as (B, g, g, C, p, p): what each place of the latent has for itself."""
         (b, c, h, w), g = x_BCHW.shape, self.places
-        return x_BCHW.reshape(b, c, g, h // g, g, w // g).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+        return x_BCHW.view(b, c, g, h // g, g, w // g).permute(0, 2, 4, 1, 3, 5)
 
     def _join(self, x: Tensor) -> Tensor:
-        """(B·g·g, C, p, p) to (B, C, H, W): the inverse of `_patches`."""
+        """(B·g·g, C, p, p) to (B, C, H, W): the inverse of `_patches`, flattened."""
         (_, c, p, _), g = x.shape, self.places
         return x.reshape(-1, g, g, c, p, p).permute(0, 3, 1, 4, 2, 5).reshape(-1, c, g * p, g * p)
 

@@ -123,11 +123,8 @@ class _Run:
 
     def _start(self) -> None:
         """Begin at the best linear VAE of some of the images, where the network has such a start."""
-        start_from = getattr(self.model, "start_from", None)
-        if start_from is None:
-            return
         some = torch.randperm(len(self.images), generator=self.order)[:START_IMAGES].sort().values
-        start_from(to_float(self.images[some]))
+        self.model.start_from(to_float(self.images[some]))
 
     def _batches(self) -> Iterator[Tensor]:
         """Give indices of batches without end; every pass has a new order and leaves out an odd rest."""
