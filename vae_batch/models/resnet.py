@@ -32,7 +32,7 @@ BLOCKS = 2
 WIDEST = 4
 """Channels of the coarsest levels, in widths."""
 GROUPS = 32
-START_PATCHES = 2048
+START_PATCHES = 1024
 """Patches that a map's linear start is computed from."""
 
 
