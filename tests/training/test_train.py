@@ -12,6 +12,7 @@ from vae_batch.errors import ModelError, OutputError, SourceError, SpecError
 from vae_batch.faces import draw_face
 from vae_batch.images import Transform
 from vae_batch.models import describe_model, load_model
+from vae_batch.models.conv import ConvConfig, ConvVAE
 from vae_batch.specs import TrainSpec
 from vae_batch.training import loop, parts, train
 from vae_batch.training.data import load_pixels
@@ -73,7 +74,7 @@ def test_metrics_are_lines_that_agree_with_each_other(trained):
 def test_reconstructions_are_better_than_the_linear_start(source, trained):
     pixels = load_pixels(TrainSpec(source=str(source), out=""), Transform(32))
     x = loop.to_float(pixels.images)
-    start = loop.ConvVAE(loop.ConvConfig(32, 8))
+    start = ConvVAE(ConvConfig(32, 8))
     start.start_from(x)
     model = load_model(str(trained[0].out))
     with torch.inference_mode():

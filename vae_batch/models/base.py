@@ -21,7 +21,7 @@ class ModelCard:
     """A model in words and numbers: enough to plan a job, and to tell whether two models are the same."""
 
     family: str
-    """`conv` (built in) or `module` (a torch module of the user's)."""
+    """`conv`, `resnet`, `burgess` (built in) or `module` (a torch module of the user's)."""
     reference: str
     """As the user gave it."""
     digest: str

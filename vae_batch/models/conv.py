@@ -9,28 +9,22 @@ normalisation: training and inference compute the same function, and images neve
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae_batch.errors import ModelError
-from vae_batch.models.base import ModelCard, Precision
 from vae_batch.models.gaussian import DiagonalGaussian
 from vae_batch.models.linear import LinearPath
+from vae_batch.models.network import TrainableVAE, clamped, full_precision
+from vae_batch.models.patches import Fold, Unfold
 
 PATCH = 4
-LOGVAR_MIN, LOGVAR_MAX = -14.0, 6.0
-"""Clamp of the log-variance: sigma from 0.001 to 20, far outside what a trained posterior has."""
-
 SLOPE = 0.1
 """Of the leaky rectifiers below zero: without normalisation, plain ones can die all at once in a few early steps."""
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +47,11 @@ class ConvConfig:
             if getattr(self, name) < 1:
                 raise ModelError(f"{name}={getattr(self, name)}: the conv network needs at least 1")
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(Z,)."""
+        return (self.latent_dim,)
+
     def levels(self) -> list[int]:
         """Channels level by level, from a quarter of the image size down, halved while even and at least 8."""
         side, channels = self.image_size // PATCH, [self.width]
@@ -69,37 +68,6 @@ class ConvConfig:
 def rectify(h: Tensor) -> Tensor:
     """Leaky rectifier, in place."""
     return F.leaky_relu_(h, SLOPE)
-
-
-class Fold(nn.Module):
-    """(B, C, H, W) to (B, p·p·C, H/p, W/p): patches of p×p pixels become channels, in memory order (row, column, C).
-
-    `nn.PixelUnshuffle` puts C first and so copies number by number; where channels lie last, this copies runs of p·C.
-    """
-
-    def __init__(self, patch: int) -> None:
-        super().__init__()
-        self.patch = patch
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """See the class."""
-        p, (b, c, h, w) = self.patch, x_BCHW.shape
-        patches = x_BCHW.permute(0, 2, 3, 1).reshape(b, h // p, p, w // p, p, c).transpose(2, 3)
-        return patches.reshape(b, h // p, w // p, p * p * c).permute(0, 3, 1, 2)
-
-
-class Unfold(nn.Module):
-    """The inverse of `Fold`."""
-
-    def __init__(self, patch: int) -> None:
-        super().__init__()
-        self.patch = patch
-
-    def forward(self, h_BCHW: Tensor) -> Tensor:
-        """(B, p·p·C, h, w) to (B, C, p·h, p·w)."""
-        p, (b, c, h, w) = self.patch, h_BCHW.shape
-        patches = h_BCHW.permute(0, 2, 3, 1).reshape(b, h, w, p, p, c // p**2).transpose(2, 3)
-        return patches.reshape(b, h * p, w * p, c // p**2).permute(0, 3, 1, 2)
 
 
 class Residual(nn.Module):
@@ -166,8 +134,12 @@ class Decoder(nn.Module):
         return detail
 
 
-class ConvVAE(nn.Module):
-    """The network: a linear VAE, and convolutions that learn what it cannot; keeps the protocol `VAE`."""
+class ConvVAE(TrainableVAE):
+    """The network: a linear VAE, and convolutions that learn what it cannot."""
+
+    family = "conv"
+    config: ConvConfig
+    decoder: Decoder
 
     def __init__(self, config: ConvConfig) -> None:
         super().__init__()
@@ -176,7 +148,7 @@ class ConvVAE(nn.Module):
         self.encoder = encoder(config)
         self.head = nn.Linear(config.levels()[-1] * config.grid() ** 2, 2 * config.latent_dim)
         self.decoder = Decoder(config)
-        self.card = self._card()
+        self.card = self.describe()
 
     def encode(self, x_BCHW: Tensor) -> DiagonalGaussian:
         """Give the posteriors of images (B, C, H, W), float32 in [0, 1].
@@ -184,21 +156,17 @@ class ConvVAE(nn.Module):
         Mean and logvar (B, Z) and all that leads from the features to them are float32; logvar lies in [-14, 6].
         """
         x = x_BCHW.contiguous(memory_format=torch.channels_last)
-        features = self.encoder((x - 0.5).to(self._dtype()))
-        with _full_precision(x):
+        features = self.encoder((x - 0.5).to(self.dtype()))
+        with full_precision(x):
             mean, logvar = self.head(features.float()).chunk(2, dim=1)
             mean = mean + self.linear.encode(x)
-        return DiagonalGaussian(mean, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Give the images of latents (B, Z): (B, C, H, W) float32 in [0, 1]."""
-        return self.expected(z).clamp(0.0, 1.0)
+        return clamped(mean, logvar)
 
     def expected(self, z: Tensor) -> Tensor:
         """Give the mean of p(x|z), (B, C, H, W) float32, not yet limited to [0, 1]: what training compares."""
-        with _full_precision(z):
+        with full_precision(z):
             sketch = self.linear.decode(z)
-        detail: Tensor = self.decoder(z.to(self._dtype()), (sketch - 0.5).to(self._dtype()))
+        detail: Tensor = self.decoder(z.to(self.dtype()), (sketch - 0.5).to(self.dtype()))
         return sketch + detail.float()
 
     def start_from(self, x_BCHW: Tensor) -> None:
@@ -207,22 +175,3 @@ class ConvVAE(nn.Module):
             nn.init.zeros_(parameter)
         with torch.no_grad():
             self.head.bias[self.config.latent_dim :] = self.linear.fit(x_BCHW)
-
-    def prepare(self, device: str, precision: Precision) -> Self:
-        """Make ready for inference, once: encoder and decoder in the given precision, the head in float32."""
-        self.to(device).eval().requires_grad_(False)
-        for half in (self.encoder, self.decoder):
-            half.to(DTYPES[precision]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return self
-
-    def _dtype(self) -> torch.dtype:
-        """What the convolutions are kept in; an autocast around training is none of their business."""
-        return next(self.encoder.parameters()).dtype
-
-    def _card(self) -> ModelCard:
-        c, parameters = self.config, sum(t.numel() for t in self.state_dict().values())
-        return ModelCard("conv", "", "", c.image_size, c.in_channels, (c.latent_dim,), False, parameters)
-
-
-def _full_precision(x: Tensor) -> AbstractContextManager[None]:
-    return torch.autocast(x.device.type, enabled=False)

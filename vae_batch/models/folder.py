@@ -11,10 +11,10 @@ from typing import Any
 
 from vae_batch.errors import ModelError
 from vae_batch.models.base import ModelCard
+from vae_batch.models.families import FAMILIES
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 2
-FAMILIES = ("conv",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SavedConfig:
 
     family: str
     config: dict[str, Any]
-    """The network's own: for `conv`, the fields of `ConvConfig`."""
+    """The network's own: for `conv`, the fields of `ConvConfig`; so for the others."""
     transform: dict[str, Any] | None
     extra: dict[str, Any]
 
@@ -60,7 +60,7 @@ def describe_saved(folder: Path, ref: str, image_size: int | None = None) -> Mod
     saved = read_config(folder)
     try:
         size, channels = int(saved.config["image_size"]), int(saved.config["in_channels"])
-        latent = (int(saved.config["latent_dim"]),)
+        latent = _latent_shape(saved.config)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: the key config is incomplete: {error!r}") from None
     if image_size not in (None, size):
@@ -68,6 +68,11 @@ def describe_saved(folder: Path, ref: str, image_size: int | None = None) -> Mod
     parameters = sum(math.prod(entry["shape"]) for entry in _read_header(folder / WEIGHTS).values())
     digest = _digest(saved, folder / WEIGHTS)
     return ModelCard(saved.family, ref, digest, size, channels, latent, False, parameters, saved.transform, saved.extra)
+
+
+def _latent_shape(config: dict[str, Any]) -> tuple[int, ...]:
+    grid = config.get("latent_grid")
+    return (int(config["latent_dim"]), *(() if grid is None else (int(grid), int(grid))))
 
 
 def _digest(saved: SavedConfig, weights: Path) -> str:

@@ -13,12 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from vae_batch import storage
 from vae_batch.errors import ModelError
-from vae_batch.models.conv import ConvConfig, ConvVAE
+from vae_batch.models.families import FAMILIES
 from vae_batch.models.folder import CONFIG, FORMAT, WEIGHTS, describe_saved, read_config
+from vae_batch.models.network import TrainableVAE
 
 
 def save_model(
-    model: ConvVAE,
+    model: TrainableVAE,
     folder: str | Path,
     transform: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
@@ -41,7 +42,7 @@ def save_model(
         unfinished.unlink(missing_ok=True)
     config = {
         "format": FORMAT,
-        "family": "conv",
+        "family": model.family,
         "config": asdict(model.config),
         "transform": None if transform is None else dict(transform),
         "extra": dict(extra or {}),
@@ -49,19 +50,20 @@ def save_model(
     storage.write_json(folder / CONFIG, config, folder)
 
 
-def load_saved(folder: Path, ref: str, image_size: int | None = None) -> ConvVAE:
+def load_saved(folder: Path, ref: str, image_size: int | None = None) -> TrainableVAE:
     """Load a folder that `save_model` wrote.
 
     Raises:
         ModelError: the folder is incomplete or damaged, or weights and config do not belong together.
     """
     card = describe_saved(folder, ref, image_size)
+    family = FAMILIES[card.family]()
     try:
-        config = ConvConfig(**read_config(folder).config)
+        config = family.config(**read_config(folder).config)
     except TypeError as error:
-        raise ModelError(f"{folder / CONFIG}: the key config is not that of a conv network: {error}") from None
+        raise ModelError(f"{folder / CONFIG}: the key config is not that of a {card.family} network: {error}") from None
     with torch.device("meta"):  # no time spent on drawing weights that are replaced at once
-        model = ConvVAE(config)
+        model = family.network(config)
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:

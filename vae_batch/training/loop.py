@@ -14,7 +14,8 @@ from torch import Tensor
 from vae_batch import storage
 from vae_batch.errors import ModelError
 from vae_batch.images import Transform
-from vae_batch.models.conv import ConvConfig, ConvVAE
+from vae_batch.models.families import build_model, network_config
+from vae_batch.models.network import TrainableVAE
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training.data import Pixels, load_pixels
@@ -58,12 +59,12 @@ def train(
     out = storage.local(spec.out)
     check_free(out)
     device = choose_device(spec.device)
-    config = ConvConfig(image_size=spec.image_size, latent_dim=spec.latent_dim)
+    network_config(spec)  # refused before anything is read
     transform = Transform(spec.image_size, spec.crop or "center", spec.fit or "cover", spec.decode or "exact")
     pixels = load_pixels(spec, transform, on_read)
     with model_folder(out) as folder:
         with _reproducible(spec.seed, device):
-            model = ConvVAE(config).to(device)
+            model = build_model(spec).to(device)
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             last = _Run(spec, model, pixels.images.to(device), folder).go(on_progress)
         save_model(model, folder, transform.to_dict(), _facts(spec, pixels, last, device))
@@ -85,7 +86,7 @@ def steps_per_epoch(spec: TrainSpec, images: int) -> int:
 
 
 class _Run:
-    def __init__(self, spec: TrainSpec, model: ConvVAE, images_NHWC: Tensor, out: Path) -> None:
+    def __init__(self, spec: TrainSpec, model: TrainableVAE, images_NHWC: Tensor, out: Path) -> None:
         self.spec, self.model, self.images = spec, model, images_NHWC
         self.steps = total_steps(spec, len(images_NHWC))
         self.dtype = autocast_dtype(images_NHWC.device)
@@ -107,7 +108,7 @@ class _Run:
         progress = None
         for step, index in zip(range(1, self.steps + 1), self._batches(), strict=False):
             x = to_float(self.images[index])
-            elbo = gradients(x, torch.randn(len(x), self.spec.latent_dim, device=x.device))
+            elbo = gradients(x, torch.randn(len(x), *self.model.card.latent_shape, device=x.device))
             self._check(elbo, step)
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
             optimizer.step()
@@ -121,7 +122,7 @@ class _Run:
         return progress
 
     def _start(self) -> None:
-        """Begin at the best linear VAE of some of the images."""
+        """Begin at the best linear VAE of some of the images, where the network has such a start."""
         some = torch.randperm(len(self.images), generator=self.order)[:START_IMAGES].sort().values
         self.model.start_from(to_float(self.images[some]))
 

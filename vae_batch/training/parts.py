@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from vae_batch.models.conv import ConvVAE
+from vae_batch.models.network import TrainableVAE
 from vae_batch.training.elbo import Elbo, elbo_of
 
 MIN_IMAGES = 8
@@ -30,7 +30,7 @@ class BatchGradients(AbstractContextManager["BatchGradients"]):
         dtype: autocast's, None for float32.
     """
 
-    def __init__(self, model: ConvVAE, batch_size: int, dtype: torch.dtype | None) -> None:
+    def __init__(self, model: TrainableVAE, batch_size: int, dtype: torch.dtype | None) -> None:
         self.model, self.dtype = model, dtype
         self.parameters = list(model.parameters())
         self._cores = torch.get_num_threads()
