@@ -155,4 +155,6 @@ def test_bits_per_dimension():
 
 def test_the_objective_of_a_spec():
     told = TrainSpec(source="s", out="o", capacity=5, beta=2, kl_warm_up=3, likelihood="bernoulli")
-    assert Objective.of(told, 100, 12) == Objective(12, "bernoulli", beta=2, kl_warm_up=3, capacity=5, capacity_steps=50)
+    assert Objective.of(told, 100, 12) == Objective(
+        12, "bernoulli", beta=2, kl_warm_up=3, capacity=5, capacity_steps=50
+    )

@@ -153,7 +153,12 @@ def test_a_full_disk_stops_nothing_but_the_end(source, undisturbed, tmp_path, sm
         train(spec(source, out, **MORE), watch)
     assert "The checkpoint of step 30 could not be written" in watch.lines[-1]
     assert "Training goes on." in watch.lines[-1]
-    assert sorted(p.name for p in out.rglob("*")) == [".training", "checkpoint.safetensors", "job.json", "metrics.jsonl"]
+    assert sorted(p.name for p in out.rglob("*")) == [
+        ".training",
+        "checkpoint.safetensors",
+        "job.json",
+        "metrics.jsonl",
+    ]
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     train(spec(source, out, **MORE))
     assert weights(out) == weights(undisturbed)

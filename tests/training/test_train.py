@@ -180,7 +180,9 @@ def test_the_command_says_what_was_written_and_what_comes_next(source, tmp_path)
     from vae_batch.cli.train import command
 
     arguments = [str(source), "--out", str(tmp_path / "m"), "--image-size", "16", "--latent-dim", "4", "--steps", "3"]
-    result = CliRunner().invoke(command, [*arguments, "--batch-size", "8", "--validation", "0.2"], catch_exceptions=False)
+    result = CliRunner().invoke(
+        command, [*arguments, "--batch-size", "8", "--validation", "0.2"], catch_exceptions=False
+    )
     assert result.exit_code == 0
     assert "1 image could not be read" in result.stderr
     assert "017x.jpg" in result.stderr
