@@ -74,14 +74,14 @@ def test_contradictions_are_refused(told, said):
 def test_each_makes_images_better(source, tmp_path, told):
     trained = train(spec(source, tmp_path / "m", **SMALL, **told))
     lines = [json.loads(line) for line in (tmp_path / "m/metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["mse"] < 0.02 and lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["mse"] < (0.06 if "terms" in told else 0.02) and lines[-1]["loss"] < lines[0]["loss"]
     assert (trained.last.sigma is None) == (told.get("likelihood") == "bernoulli")
 
 
 def test_the_capacity_is_where_the_rate_ends(source, tmp_path):
-    told = {"capacity": 6.0, "capacity_steps": 50, "beta": 100.0, "sigma": 0.2, "steps": 300}
+    told = {"capacity": 6.0, "capacity_steps": 20, "beta": 100.0, "sigma": 0.2, "steps": 120}
     trained = train(spec(source, tmp_path / "m", **{**SMALL, **told}))
-    assert trained.last.rate == pytest.approx(6.0, abs=1.0)
+    assert trained.last.rate == pytest.approx(6.0, abs=2.0)
 
 
 def test_beta_with_the_optimal_sigma_is_remarked(source, tmp_path):

@@ -117,7 +117,7 @@ def test_another_training_into_the_same_folder_is_refused(source, tmp_path):
         train(spec(source, tmp_path / "m", **MORE))
     (tmp_path / "m/.training/checkpoint.safetensors").write_bytes(b"no checkpoint")
     job.write_text(job.read_text().replace('"images": 41', '"images": 40'))
-    with pytest.raises(OutputError, match="is damaged .* to train anew"):
+    with pytest.raises(OutputError, match=r"is damaged .* to train anew"):
         train(spec(source, tmp_path / "m", **MORE))
 
 
