@@ -77,9 +77,7 @@ def main() -> None:
             theirs, mine = by_hand(images, told.steps, dtype), ours(images, told.steps, Path(folder), 1)
             ratios.append(theirs / mine)
             speeds = [told.steps * BATCH / seconds for seconds in (theirs, mine)]
-            print(
-                f"turn {turn + 1}: by hand {speeds[0]:.0f}, vae-batch {speeds[1]:.0f} images/s, ratio {ratios[-1]:.2f}"
-            )
+            print(f"by hand {speeds[0]:.0f}, vae-batch {speeds[1]:.0f} images/s, ratio {ratios[-1]:.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}; wanted: 0.9 at least")
 
 

@@ -93,6 +93,11 @@ def test_beta_with_the_optimal_sigma_is_remarked(source, tmp_path):
     assert watch.lines == []
 
 
+def test_workers_that_nobody_started_are_refused(tmp_path):
+    with pytest.raises(SpecError, match="workers=2, but this training has 1"):
+        train(spec("no/such", tmp_path / "m", workers=2))
+
+
 def test_precision():
     cpu = torch.device("cpu")
     assert autocast_dtype(cpu, "fp32") is None

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from vae_batch import storage
-from vae_batch.errors import InterruptedJobError, OutputError
+from vae_batch.errors import InterruptedJobError, OutputError, SpecError
 from vae_batch.images import Transform
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
@@ -45,7 +45,9 @@ def train(spec: TrainSpec, watch: Watch | None = None, team: Team | None = None)
         SpecError: the device or a logger's package is not there, or no image is left to train on.
         ModelError: the image size does not suit the network, or the loss is no longer finite.
     """
-    out, watch = storage.local(spec.out), watch or Watch()
+    out, watch, team = storage.local(spec.out), watch or Watch(), team or Team()
+    if spec.workers != team.size:
+        raise SpecError(f"workers={spec.workers}, but this training has {team.size}: `vae-batch train` starts them all")
     check_loggers(spec.logger)
     device = choose_device(spec.device)
     done = check_out(out, spec)
@@ -58,7 +60,7 @@ def train(spec: TrainSpec, watch: Watch | None = None, team: Team | None = None)
     pixels = load_pixels(spec, transform, lambda images: _reading(watch, images))
     begin(out, spec, pixels.ids)
     with model_folder(out) as folder, reproducible(spec.seed, device):
-        run = Run(spec, pixels, out, folder, device, watch, team or Team())
+        run = Run(spec, pixels, out, folder, device, watch, team)
         progress, found = run.go()
         facts = _facts(spec, pixels, run, progress, found)
         if run.team.rank == 0:
