@@ -107,3 +107,13 @@ def remove(location: str) -> None:
             system.delete_file(path)
 
     retried(attempt)
+
+
+def remove_folder(location: str) -> None:
+    """Remove a folder and what is in it, if it is there."""
+    if not is_remote(location):
+        shutil.rmtree(location, ignore_errors=True)
+        return
+    system, path = filesystem(location)
+    retried(lambda: system.delete_dir_contents(path, missing_dir_ok=True))
+    retried(lambda: system.delete_dir(path))
