@@ -146,7 +146,7 @@ def test_what_is_wrong_is_said_with_the_known_names(ref, message):
 def test_an_unknown_family_in_a_folder_is_answered_with_the_known_ones(folder, model):
     config = json.loads((model / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"family": "tinny"}))
-    with pytest.raises(ModelError, match="names the family 'tinny'; known families are conv, .*tiny, whole"):
+    with pytest.raises(ModelError, match=r"names the family 'tinny'; known families are conv, .*tiny, whole"):
         load_model(str(folder))
 
 
@@ -156,7 +156,7 @@ def test_a_plug_in_takes_no_saved_folder_of_a_built_in_family(model):
 
 def test_two_packages_with_one_name_are_told_apart(site):
     install(site, "other_package", "[vae_batch.models]\ntiny = otherpackage:Net\n")
-    with pytest.raises(ModelError, match="two packages bring .*'tiny': otherpackage:Net and tinypackage:Net"):
+    with pytest.raises(ModelError, match=r"two packages bring .*'tiny': otherpackage:Net and tinypackage:Net"):
         load_model("tiny:")
 
 

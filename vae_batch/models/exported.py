@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
@@ -61,7 +61,7 @@ class Programs:
 
     def __init__(self, ref: str, encoder: ExportedProgram, decoder: ExportedProgram | None = None) -> None:
         self._ref, self._programs = ref, (encoder, decoder)
-        self._encoder, self._decoder = (program and program.module() for program in self._programs)
+        self._encoder, self._decoder = map(_runnable, self._programs)
 
     def encode(self, x_BCHW: Tensor) -> Any:
         """Run the encoder."""
@@ -80,7 +80,11 @@ class Programs:
     def to(self, device: str) -> None:
         """Move the programs, with the constants and devices that are written in them."""
         moved = [program and move_to_device_pass(program, device) for program in self._programs]
-        self._encoder, self._decoder = (program and program.module() for program in moved)
+        self._encoder, self._decoder = map(_runnable, moved)
+
+
+def _runnable(program: ExportedProgram | None) -> nn.Module | None:
+    return program and program.module().requires_grad_(False)
 
 
 def _load(file: Path) -> ExportedProgram:
