@@ -195,6 +195,15 @@ def test_the_digest_is_that_of_the_files(folder, tmp_path):
     assert describe_model(str(tmp_path / "elsewhere"), None, True).digest == whole != half
 
 
+def test_programs_under_a_uri_are_the_same_model(folder):
+    path = folder[0]
+    for place in (path, path / "encoder.pt2"):
+        there, here = (load_model(ref, None, True).card for ref in (f"local://{place}", str(place)))
+        assert (there.digest, there.decodes, there.latent_shape) == (here.digest, here.decodes, here.latent_shape)
+    with pytest.raises(ModelError, match=r"local://.*/no\.pt2 is not there"):
+        load_model(f"local://{path}/no.pt2", trust_model_code=True)
+
+
 def test_a_config_beside_the_programs_means_a_saved_model(folder):
     assert parse_reference(str(folder[0])) == ExportedReference(str(folder[0]))
     (folder[0] / "config.json").write_text("{}")

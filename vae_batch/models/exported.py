@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
+from vae_batch import storage
 from vae_batch.errors import ModelError
 from vae_batch.models.base import ModelCard
 from vae_batch.models.reference import ExportedReference
-from vae_batch.models.remote import fetch_programs
+from vae_batch.models.remote import DECODER, ENCODER, fetch_programs
 from vae_batch.models.user_module import UserVAE
 
 Batches = tuple[int, int | None]
@@ -43,7 +44,7 @@ def load_exported(reference: ExportedReference, ref: str, image_size: int | None
             "(torch.export.load unpickles): if you trust where it comes from, give --trust-model-code (in Python "
             "trust_model_code=True)"
         )
-    files = [file for file in fetch_programs(reference.location) if file]
+    files = _files(reference.location)
     programs = [_load(file) for file in files]
     shapes = [_input_shape(program, file) for program, file in zip(programs, files, strict=True)]
     size, channels = _pixels(shapes[0], files[0], ref, image_size)
@@ -84,7 +85,15 @@ class Programs:
 
 
 def _runnable(program: ExportedProgram | None) -> nn.Module | None:
-    return program and program.module().requires_grad_(False)
+    return None if program is None else program.module().requires_grad_(False)
+
+
+def _files(location: str) -> list[Path]:
+    """Find the encoder's file, and the decoder's where there is one."""
+    place = fetch_programs(location) if storage.is_remote(location) else Path(location)
+    if place.is_file():
+        return [place]
+    return [file for name in (ENCODER, DECODER) if (file := place / name).exists()]
 
 
 def _load(file: Path) -> ExportedProgram:

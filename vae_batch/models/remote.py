@@ -28,22 +28,19 @@ def fetch_model(uri: str) -> Path:
 
 
 @lru_cache(maxsize=8)
-def fetch_programs(location: str) -> tuple[Path, Path | None]:
-    """Give the files of an encoder, and of a decoder where there is one, here or under a URI.
-
-    Args:
-        location: a file, or a folder with encoder.pt2.
+def fetch_programs(uri: str) -> Path:
+    """Copy exported programs as `fetch_model` copies a saved model; give the copy of the file, or of the folder.
 
     Raises:
         ModelError: they cannot be read.
     """
-    remote = storage.is_remote(location)
-    folder = _folder(location) if remote else Path(location).parent
-    if names_program(location):
-        return _fetch(location, folder, f"{location} is not there"), None
-    encoder, decoder = storage.join(location, ENCODER), storage.join(location, DECODER)
-    found = _fetch(encoder, folder, f"{encoder} is not there")
-    return found, _fetch(decoder, folder, "") if storage.exists(decoder) else None
+    folder = _folder(uri)
+    if names_program(uri):
+        return _fetch(uri, folder, f"{uri} is not there")
+    _fetch(storage.join(uri, ENCODER), folder, f"{uri} has no {ENCODER}")
+    if storage.exists(storage.join(uri, DECODER)):
+        _fetch(storage.join(uri, DECODER), folder, f"{uri} has no {DECODER} any more")
+    return folder
 
 
 def names_program(location: str) -> bool:
