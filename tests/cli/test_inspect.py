@@ -34,14 +34,14 @@ def run(*arguments) -> Result:
 def test_a_saved_model_for_a_person(tmp_path):
     network = ConvVAE(ConvConfig(image_size=32, latent_dim=8, width=8))
     extra = {"training": {"steps": 300, "rate": 12.3456789}, "latents_mean": list(range(16)), "scaling_factor": 0.18215}
-    save_model(network, tmp_path, {"size": 32, "crop": "center", "fit": "cover", "decode": "exact"}, extra)
+    save_model(network, tmp_path, {"image_size": 32, "crop": "center", "fit": "cover", "decode": "exact"}, extra)
     lines = dict(line.split(maxsplit=1) for line in run(tmp_path).stdout.splitlines())
     assert lines["family"] == "conv"
     assert lines["digest"] == describe_model(str(tmp_path)).digest
     assert lines["parameters"] == f"{network.card.parameters:,}"
     assert lines["images"] == "32×32, RGB"
     assert lines["latent"] == "8, mean and variance"
-    assert lines["transform"] == "size 32, crop center, fit cover, decode exact"
+    assert lines["transform"] == "image_size 32, crop center, fit cover, decode exact"
     assert lines["training"] == "steps 300, rate 12.3457"
     assert lines["scaling_factor"] == "0.18215"
     assert lines["latents_mean"] == "0 1 2 3 4 5 6 7 … (16)"

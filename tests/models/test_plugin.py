@@ -79,7 +79,7 @@ def folder(tmp_path):
     folder = tmp_path / "saved"
     folder.mkdir()
     torch.save(load_model("tiny:")._network.state_dict(), folder / "weights.pt")
-    config = {"family": "tiny", "transform": {"size": 16, "crop": "none"}, "extra": {"training": {"steps": 3}}}
+    config = {"family": "tiny", "transform": {"image_size": 16, "crop": "none"}, "extra": {"training": {"steps": 3}}}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -96,9 +96,14 @@ def test_a_family_is_called_with_its_argument_and_options():
 def test_a_folder_names_its_family(folder):
     card = describe_model(str(folder))
     assert (card.family, card.image_size) == ("tiny", 16)
-    assert card.transform == {"size": 16, "crop": "none"}
+    assert card.transform == {"image_size": 16, "crop": "none"}
     assert card.extra == {"training": {"steps": 3}}
     assert card.digest == describe_model(f"tiny:{folder}").digest
+
+
+def test_without_an_argument_no_config_is_looked_for(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert describe_model("tiny:").transform is None
 
 
 def test_the_digest_follows_what_determines_the_values(folder, site, tmp_path):

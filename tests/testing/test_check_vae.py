@@ -190,7 +190,7 @@ class Collapsed(Good):
 @pytest.mark.parametrize("network", [Good, Deterministic])
 def test_a_good_module_passes(network):
     report = check_vae(network())
-    assert len(report.checks) == 10
+    assert len(report.checks) == 11
     assert report.notes == ()
     assert "latents of 4\nok    posteriors of shape (8, 4), float32, finite for black" in str(report)
 
@@ -315,6 +315,7 @@ def test_a_good_whole_vae_passes():
     [
         ({"latent_shape": (2, 2)}, r"gave a mean of shape \(8, 4\); by the card it is \(8, 2, 2\)"),
         ({"deterministic": True}, r"the card says deterministic=True; what encode\(\) gives says otherwise"),
+        ({"transform": {"side": 16}}, "the card's transform: .*side"),
         ({"in_channels": 4}, "the card's in_channels is 4"),
         ({"lost": True}, r"prepare\(\) has to give the model itself; it gave NoneType"),
         ({"lazy": True}, r"encoded twice, have other posteriors: .*prepare\(\) has to call eval\(\)"),

@@ -11,8 +11,8 @@ and `load(argument, **options)` gives a torch module as `vae_batch.testing` desc
 - `--model my_family:ARGUMENT?key=value`: ARGUMENT, all up to the `?`, is whatever the package makes of it (a path, a
   name, nothing); the options are read as those of `module:callable`;
 - `--model FOLDER`, where FOLDER/config.json has `"family": "my_family"`: ARGUMENT is the folder. The keys `transform`
-  (see `vae_batch.images.Transform`) and `extra` of that file go into the model's card. Under a URI, config.json and
-  model.safetensors are fetched, and the folder is a copy.
+  (as `vae_batch.images.Transform.to_dict` gives it) and `extra` of that file go into the model's card. Under a URI,
+  config.json and model.safetensors are fetched, and the folder is a copy.
 
 A name that is plugged in goes before a module of the same name. The package has to be installed on every node.
 """

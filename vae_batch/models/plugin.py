@@ -28,7 +28,7 @@ def load_plugin(reference: PluginReference, ref: str, image_size: int | None) ->
     if isinstance(given, VAE) and isinstance(given.card, ModelCard):
         given.card = _checked(given.card, reference.family, ref, image_size)
         return given
-    config = config_of(reference.argument)
+    config = config_of(reference.argument) if reference.argument else {}
     transform, extra = config.get("transform"), config.get("extra")
     return wrap(given, ref, image_size, reference.family, _identity(point, reference, config), transform, extra)
 
@@ -58,8 +58,8 @@ def _checked(card: ModelCard, family: str, ref: str, image_size: int | None) -> 
 
 def _identity(point: EntryPoint, reference: PluginReference, config: dict[str, Any]) -> object:
     """Say what the values depend on beside the weights: not on where files lie, nor on how a model was trained."""
-    argument = None if Path(reference.argument).exists() else reference.argument
+    is_path = reference.argument and Path(reference.argument).exists()
     relevant = {key: value for key, value in config.items() if key != "extra"}
     package = [point.dist.name, point.dist.version] if point.dist else []
     sources = sources_behind(point.module)
-    return [point.value, package, argument, relevant, reference.options, sources]
+    return [point.value, package, None if is_path else reference.argument, relevant, reference.options, sources]

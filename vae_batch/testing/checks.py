@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from vae_batch.errors import SpecError
+from vae_batch.images import Transform
 from vae_batch.models import DiagonalGaussian
 from vae_batch.testing.case import Case, require
 
@@ -47,6 +49,16 @@ def _note_what_is_odd(case: Case) -> None:
         case.notes.append(f"every log-variance is above 0 (from {float(logvar.min()):.3g}): is it the variance?")
     if len(mean) > 1 and _distance(mean[:1], mean[1:2]) <= TOLERANCE:
         case.notes.append("a black and a white image have the same mean: an untrained or collapsed model?")
+
+
+def images_are_prepared(case: Case) -> str:
+    """The card says how images are cut and resized, or nothing."""
+    if case.model.card.transform is None:
+        return "images are prepared as the job says: the card has no transform"
+    try:
+        return f"images are prepared by {Transform.from_dict(case.model.card.transform)}"
+    except SpecError as error:
+        raise AssertionError(f"the card's transform: {error}") from error
 
 
 def images_are_left_alone(case: Case) -> str:
@@ -162,6 +174,7 @@ def reduced_precision_comes_back(case: Case) -> str:
 
 CHECKS: tuple[Callable[[Case], str], ...] = (
     posteriors_are_right,
+    images_are_prepared,
     images_are_left_alone,
     twice_is_the_same,
     rows_stand_alone,
