@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "See the whole of it at work on drawn faces, in under three minutes.",
     "draw-faces": "Draw a data set of faces whose attributes are known.",
     "train": "Train a VAE on a collection of images.",
+    "inspect": "Say what a model is, and how fast it encodes and decodes here.",
     "encode": "Encode a collection: posterior means, variances and samples to Parquet, exactly once.",
     "plan": "Say what `encode` would do, and how long it would take, before anything is spent.",
     "run": "Run a job from a spec file (YAML).",

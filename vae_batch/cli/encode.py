@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vae_batch.cli.options import images_options
+from vae_batch.cli.options import TRUST_MODEL_CODE, images_options
 
 if TYPE_CHECKING:
     from vae_batch.specs import EncodeSpec
@@ -21,7 +21,10 @@ def options_of_encode(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _OPTIONS = [
-    click.option("--model", required=True, help="A saved model's folder, or module:callable?key=value."),
+    click.option(
+        "--model", required=True, help="A saved model's folder, module:callable?key=value, .pt2 or family:argument."
+    ),
+    TRUST_MODEL_CODE,
     click.option("--batch-size", type=int, help="Images per forward pass.  [default: 64 on CPU, 256 on GPU]"),
     click.option(
         "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True,

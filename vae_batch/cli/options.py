@@ -21,6 +21,10 @@ class _DataSet(click.Path):
 
 DATA_SET = _DataSet(exists=True, file_okay=False)
 
+TRUST_MODEL_CODE = click.option(
+    "--trust-model-code", is_flag=True, help="Allow a model whose file can run code: an exported program (.pt2)."
+)
+
 _IMAGES = [
     click.option("--image-column", help="Parquet, Arrow, listings: the column of images or paths.  [default: found]"),
     click.option("--id-column", help="Parquet, Arrow, listings: the column of ids.  [default: file#row, or the path]"),

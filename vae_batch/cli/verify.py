@@ -21,8 +21,11 @@ from vae_batch.cli.options import DATA_SET
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the parts and units.")
 @click.option("--address", help="Ray cluster for --recompute.  [default: the job's]")
+@click.option("--trust-model-code", is_flag=True, help="For --recompute: allow a model whose file can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(out: str, fraction: float, recompute: int, seed: int, address: str | None, as_json: bool) -> None:
+def command(
+    out: str, fraction: float, recompute: int, seed: int, address: str | None, trust_model_code: bool, as_json: bool
+) -> None:
     """Check the data set in OUT: footers, digests, counts, unique ids, finite values, samples.
 
     Prints every finding and ends with exit code 1 if there is one.
@@ -39,7 +42,7 @@ def command(out: str, fraction: float, recompute: int, seed: int, address: str |
         from vae_batch.cluster.verify import verify_by_recomputing
 
         with ConsoleReport() as report:
-            verdict = verify_by_recomputing(out, recompute, fraction, seed, address, report)
+            verdict = verify_by_recomputing(out, recompute, fraction, seed, address, trust_model_code, report)
     else:
         from vae_batch.latents.verify import verify
 

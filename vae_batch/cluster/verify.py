@@ -25,9 +25,12 @@ def verify_by_recomputing(
     fraction: float = 1.0,
     seed: int = 0,
     address: str | None = None,
+    trust_model_code: bool = False,
     report: Report | None = None,
 ) -> Verdict:
     """Do all that `verify` does, then encode so many random units again and compare.
+
+    Whether the model's file may run code is asked anew: OUT may come from someone else.
 
     Raises:
         SourceError, ModelError, MismatchError: source or model are gone, or are not those of the job any more.
@@ -36,7 +39,8 @@ def verify_by_recomputing(
     report = report or Silent()
     verdict = verify(out, fraction, seed)
     layout = Layout.of(out)
-    spec = EncodeSpec(**{**JobFile.load(layout).spec, "out": out, "retry_rejects": False, "extend": False})
+    now = {"out": out, "retry_rejects": False, "extend": False, "trust_model_code": trust_model_code}
+    spec = EncodeSpec(**{**JobFile.load(layout).spec, **now})
     present = sorted(layout.parts()[0] & set(range(verdict.units)))
     chosen = random.Random(seed).sample(present, min(units, len(present)))
     with interruptible():

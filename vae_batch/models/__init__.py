@@ -1,7 +1,7 @@
-"""Models: what a VAE is to the rest of the package, the built-in network, a user's module, save and load.
+"""Models: what a VAE is to the rest of the package, the built-in network, those of others, save and load.
 
-`--model` is a saved folder or `module:callable?key=value`; `describe_model` and `load_model` take either. Nothing
-here imports torch until a model is loaded.
+`--model` is a saved folder, `module:callable?key=value`, an exported program, or `family:argument`; `describe_model`
+and `load_model` take each. Nothing here imports torch until a model is loaded.
 """
 
 from vae_batch.models.base import VAE, ModelCard, Precision

@@ -21,7 +21,8 @@ class ModelCard:
     """A model in words and numbers: enough to plan a job, and to tell whether two models are the same."""
 
     family: str
-    """`conv`, `resnet`, `burgess` (built in) or `module` (a torch module of the user's)."""
+    """`conv`, `resnet`, `burgess` (built in), `module` (a torch module of the user's), `exported` (a program), or a
+    plug-in's name."""
     reference: str
     """As the user gave it."""
     digest: str
@@ -41,6 +42,15 @@ class ModelCard:
     """How training cropped and resized its images; None where that is unknown."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What else is known: how it was trained."""
+    decodes: bool = True
+    """False for an encoder without a decoder."""
+    batch_sizes: tuple[int, int | None] | None = None
+    """The least and the most images in a batch that the model takes (no most: None); None: any number."""
+
+    def nearest_batch(self, wanted: int) -> int:
+        """Give the number of images in a batch that the model takes and that is nearest to the one wanted."""
+        low, high = self.batch_sizes or (1, None)
+        return max(low, wanted if high is None else min(wanted, high))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the card as JSON has it."""
@@ -57,7 +67,8 @@ class ModelCard:
         try:
             if unknown := set(value) - known:
                 raise ModelError(f"the model card has unknown keys: {', '.join(sorted(unknown))}")
-            return cls(**{**value, "latent_shape": tuple(value["latent_shape"])})
+            batches = tuple(value["batch_sizes"]) if value.get("batch_sizes") else None
+            return cls(**{**value, "latent_shape": tuple(value["latent_shape"]), "batch_sizes": batches})
         except (KeyError, TypeError) as error:
             raise ModelError(f"the model card is incomplete: {error}") from None
 

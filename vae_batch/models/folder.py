@@ -11,6 +11,7 @@ from typing import Any
 
 from vae_batch.errors import ModelError
 from vae_batch.models.base import ModelCard
+from vae_batch.models.entry_points import known_families
 from vae_batch.models.families import FAMILIES
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -47,7 +48,7 @@ def read_config(folder: Path) -> SavedConfig:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a model's config as vae_batch writes it: {error!r}") from None
     if saved.family not in FAMILIES:
-        raise ModelError(f"{path} names the family {saved.family!r}; known families are {', '.join(FAMILIES)}")
+        raise ModelError(f"{path} names the family {saved.family!r}; known families are {known_families(FAMILIES)}")
     return saved
 
 

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 from vae_batch.models.base import VAE, ModelCard
 from vae_batch.models.folder import describe_saved
-from vae_batch.models.reference import SavedReference, parse_reference
+from vae_batch.models.reference import ExportedReference, PluginReference, SavedReference, parse_reference
 
 
-def load_model(ref: str, image_size: int | None = None) -> VAE:
+def load_model(ref: str, image_size: int | None = None, trust_model_code: bool = False) -> VAE:
     """Load a model.
 
     Args:
-        ref: a folder that `vae-batch train` wrote, or `module:callable?key=value&...`, where the callable (a class
-            or a function) gives a `torch.nn.Module` with `encode` and `decode`; the module is looked for in the
-            working directory and in the environment.
+        ref: a folder that `vae-batch train` wrote; or `module:callable?key=value&...`, where the callable (a class
+            or a function) gives a `torch.nn.Module` with `encode` and `decode`, and the module is looked for in the
+            working directory and in the environment; or exported programs, see `models.exported`; or
+            `family:argument?key=value&...` or a folder of a family that is plugged in, see `models.entry_points`.
         image_size: pixels a side that images will have; None: the model's own.
+        trust_model_code: load a file that can run code when it is loaded: an exported program.
 
     Returns:
         The model, float32 on the CPU; call `prepare` before a long run.
 
     Raises:
-        ModelError: there is no such model, it is damaged, or it does not keep the contract.
+        ModelError: there is no such model, it is damaged, it is not trusted, or it does not keep the contract.
     """
     reference = parse_reference(ref)
     if isinstance(reference, SavedReference):
         from vae_batch.models.save import load_saved
 
         return load_saved(reference.folder, ref, image_size)
+    if isinstance(reference, ExportedReference):
+        from vae_batch.models.exported import load_exported
+
+        return load_exported(reference, ref, image_size, trust_model_code)
+    if isinstance(reference, PluginReference):
+        from vae_batch.models.plugin import load_plugin
+
+        return load_plugin(reference, ref, image_size)
     from vae_batch.models.user_module import load_module
 
     return load_module(reference, ref, image_size)
 
 
-def describe_model(ref: str, image_size: int | None = None) -> ModelCard:
-    """Describe a model: without torch for a saved folder, by trying it on one black image for a user's module.
+def describe_model(ref: str, image_size: int | None = None, trust_model_code: bool = False) -> ModelCard:
+    """Describe a model: without torch for a saved folder, by trying it on a black image for others.
 
     Raises:
         ModelError: as `load_model`.
@@ -41,4 +51,4 @@ def describe_model(ref: str, image_size: int | None = None) -> ModelCard:
     reference = parse_reference(ref)
     if isinstance(reference, SavedReference):
         return describe_saved(reference.folder, ref, image_size)
-    return load_model(ref, image_size).card
+    return load_model(ref, image_size, trust_model_code).card

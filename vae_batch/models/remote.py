@@ -1,4 +1,4 @@
-"""A saved model under a URI: its two files, fetched once for each process."""
+"""A model under a URI: its files, fetched once for each process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from vae_batch import storage
 from vae_batch.errors import ModelError
 from vae_batch.models.folder import CONFIG, WEIGHTS
 
+ENCODER, DECODER = "encoder.pt2", "decoder.pt2"
+
 
 @lru_cache(maxsize=8)
 def fetch_model(uri: str) -> Path:
@@ -19,15 +21,45 @@ def fetch_model(uri: str) -> Path:
     Raises:
         ModelError: it is not there, or cannot be read.
     """
+    folder = _folder(uri)
+    for name in (CONFIG, WEIGHTS):
+        _fetch(storage.join(uri, name), folder, f"{uri} holds no model: it has no {name}")
+    return folder
+
+
+@lru_cache(maxsize=8)
+def fetch_programs(uri: str) -> Path:
+    """Copy exported programs as `fetch_model` copies a saved model; give the copy of the file, or of the folder.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    folder = _folder(uri)
+    if names_program(uri):
+        return _fetch(uri, folder, f"{uri} is not there")
+    _fetch(storage.join(uri, ENCODER), folder, f"{uri} has no {ENCODER}")
+    if storage.exists(storage.join(uri, DECODER)):
+        _fetch(storage.join(uri, DECODER), folder, f"{uri} has no {DECODER} any more")
+    return folder
+
+
+def names_program(location: str) -> bool:
+    """Whether a location is a file of an exported program by its name."""
+    return storage.name_of(location).endswith(".pt2") and not Path(location).is_dir()
+
+
+def _folder(uri: str) -> Path:
     storage.sweep(uri)  # copies that killed processes left here
     folder = storage.scratch(uri, "model")
     folder.mkdir()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name in (CONFIG, WEIGHTS):
-        try:
-            storage.fetch(storage.join(uri, name), folder)
-        except FileNotFoundError:
-            raise ModelError(f"{uri} holds no model: it has no {name}") from None
-        except OSError as error:
-            raise ModelError(f"the model {uri} cannot be read: {error.strerror or error}") from error
     return folder
+
+
+def _fetch(location: str, folder: Path, missing: str) -> Path:
+    try:
+        return storage.fetch(location, folder)
+    except FileNotFoundError:
+        raise ModelError(missing) from None
+    except OSError as error:
+        raise ModelError(f"the model {location} cannot be read: {error.strerror or error}") from error

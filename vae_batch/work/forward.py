@@ -84,7 +84,7 @@ class Forward:
     def __init__(self, job: EncodeJob, device: str) -> None:
         _settle_torch(device)
         self.job, self.device = job, device
-        self.batch_size = job.batch_size or BATCH_SIZE[device]
+        self.batch_size = job.batch_size or job.card.nearest_batch(BATCH_SIZE[device])
         self._models: dict[Precision, VAE] = {}
         self._model(job.precision)
 
@@ -135,7 +135,7 @@ class Forward:
 
     def _model(self, precision: Precision) -> VAE:
         if precision not in self._models:
-            model = load_model(self.job.model, image_size=self.job.transform.size)
+            model = load_model(self.job.model, self.job.transform.size, self.job.trust_model_code)
             if model.card.digest != self.job.card.digest:
                 raise ModelError(
                     f"--model {self.job.model} is not the same here as where the job was begun: digest "

@@ -35,6 +35,7 @@ from vae_batch.work.boxes import check_places
 from vae_batch.work.places import absolute, lies_in
 from vae_batch.work.revision import Revision, look, remarks_on, revise
 from vae_batch.work.schema import fingerprint_fields, labels_of, schema_of, with_files
+from vae_batch.work.suits import check_model_suits
 
 DEFAULT_IMAGE_SIZE = 64
 
@@ -53,6 +54,7 @@ class EncodeJob:
     precision: Precision
     seed: int
     batch_size: int | None
+    trust_model_code: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,9 @@ def prepare(spec: EncodeSpec) -> Prepared:
             f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
             "give a folder outside it"
         )
-    card = describe_model(spec.model, image_size=spec.image_size)
+    card = describe_model(spec.model, spec.image_size, spec.trust_model_code)
     transform, remarks = _transform(spec, card)
+    remarks += check_model_suits(spec, card)
     source = replace(source, options=with_columns(source.options, transform.columns))
     columns = labels_of(spec, source, existing)
     labelling = Labelling(spec, source, layout.labels, _types(spec), [c.key for c in columns])
@@ -127,6 +130,7 @@ def prepare(spec: EncodeSpec) -> Prepared:
         precision=spec.precision,
         seed=spec.seed,
         batch_size=spec.batch_size,
+        trust_model_code=spec.trust_model_code,
     )
     return Prepared(spec, layout, source, labelling, job, unit_size, fields, existing, revision, remarks)
 

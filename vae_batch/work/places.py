@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from vae_batch import storage
+from vae_batch.models.reference import absolute_reference
 from vae_batch.specs import EncodeSpec
 
 
 def absolute(spec: EncodeSpec) -> EncodeSpec:
-    """Name everything that a spec is made from absolutely; a `module:callable` stays what it is."""
-    model = storage.local(spec.model)
+    """Name everything that a spec is made from absolutely; a model that is no path stays what it is."""
     places = {
         "source": _absolute(spec.source),
-        "model": str(Path(model).absolute()) if Path(model).is_dir() else model,
+        "model": absolute_reference(spec.model),
         "out": storage.absolute(spec.out),
         "labels": tuple(map(_absolute, spec.labels)),
         "exclude": _absolute(spec.exclude) if spec.exclude else None,
