@@ -1,7 +1,7 @@
 """For those who bring a model of their own: a template, and the test that it keeps the contract.
 
-This is all that `--model "my_vae:MyVAE?latent_dim=16"` needs; `vae_batch.models.entry_points` says how a package plugs in a
-whole family:
+This is all that `--model "my_vae:MyVAE?latent_dim=16"` needs; `vae_batch.models.entry_points` says how a package plugs
+in a whole family:
 
     # my_vae.py
     import torch
