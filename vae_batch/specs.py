@@ -72,7 +72,7 @@ class EncodeSpec(ImagesSpec):
 
     kind: Literal["encode"] = "encode"
     model: str
-    """A saved model's folder, or `module:callable?key=value` for a torch module of your own."""
+    """A folder that `train` or diffusers wrote, `owner/name` on the hub, or `module:callable?key=value`."""
     out: str
     """The output data set's folder: new, empty, or the same job's."""
     batch_size: int | None = Field(default=None, ge=1)

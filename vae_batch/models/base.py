@@ -21,7 +21,7 @@ class ModelCard:
     """A model in words and numbers: enough to plan a job, and to tell whether two models are the same."""
 
     family: str
-    """`conv` (built in) or `module` (a torch module of the user's)."""
+    """`conv` (built in), `diffusers`, or `module` (a torch module of the user's)."""
     reference: str
     """As the user gave it."""
     digest: str
@@ -41,6 +41,15 @@ class ModelCard:
     """How training cropped and resized its images; None where that is unknown."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What else is known: how it was trained."""
+    scaling: dict[str, Any] | None = None
+    """`scaling_factor`, `shift_factor`, `latents_mean`, `latents_std`, as diffusers names what makes the latents those
+    that its diffusion models take (see `types.Scaling`); None where the model names none."""
+    force_upcast: bool = False
+    """True for a model whose activations do not fit fp16."""
+
+    def runs_in(self, precision: Precision) -> Precision:
+        """Give what the model computes in when it is asked for some precision: fp32 for fp16 where it must."""
+        return "fp32" if precision == "fp16" and self.force_upcast else precision
 
     def to_dict(self) -> dict[str, Any]:
         """Give the card as JSON has it."""

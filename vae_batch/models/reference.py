@@ -1,4 +1,4 @@
-"""`--model`: a folder, here or under a URI, or `module:callable?key=value&key=value`."""
+"""`--model`: a folder, here or under a URI, a name on the hub, or `module:callable?key=value&key=value`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 
 from vae_batch import storage
 from vae_batch.errors import ModelError
+from vae_batch.models.hub import HUB_NAME, fetch_hub
 from vae_batch.models.remote import fetch_model
 
 _MODULE = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<callable>[^\W\d][\w.]*)(\?(?P<query>.*))?")
@@ -20,9 +21,11 @@ _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 @dataclass(frozen=True, slots=True)
 class SavedReference:
-    """A folder that `save_model` wrote; a copy of it, where the reference is a URI."""
+    """A folder that `save_model` or diffusers wrote; a copy of it, where the reference is a URI or a hub's."""
 
     folder: Path
+    hub: str | None = None
+    """`owner/name@commit`, where it is from the Hugging Face hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,23 @@ def parse_reference(ref: str) -> SavedReference | ModuleReference:
     None), after percent-decoding (`%26` for an ampersand).
 
     Raises:
-        ModelError: it is neither an existing folder or a URI of one, nor of the form `module:callable?key=value`.
+        ModelError: it is neither an existing folder, a URI of one or a model of the hub, nor of the form
+            `module:callable?key=value`.
     """
     ref = storage.local(ref)
     if storage.is_remote(ref):
         return SavedReference(fetch_model(ref))
     if Path(ref).is_dir():
         return SavedReference(Path(ref))
+    if (name := HUB_NAME.fullmatch(ref)) and not Path(ref).exists():
+        folder = fetch_hub(ref)
+        return SavedReference(folder, f"{name['repo']}@{folder.name}")
     match = _MODULE.fullmatch(ref)
     if match is None:
         what = "is a file, not a folder" if Path(ref).exists() else "is no folder here"
         raise ModelError(
             f"--model {ref!r} {what}, and is not of the form module:callable?key=value; give a folder that "
-            "`vae-batch train` wrote, or name a torch module of your own, such as my_vae:MyVAE?width=64"
+            "`vae-batch train` or diffusers wrote, or name a torch module of your own, such as my_vae:MyVAE?width=64"
         )
     arguments = dict(_argument(ref, pair) for pair in (match["query"] or "").split("&") if pair)
     return ModuleReference(match["module"], match["callable"], arguments)

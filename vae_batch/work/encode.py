@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -57,7 +57,7 @@ class UnitEncoder:
         layout = layout or Layout(self.job.out)
         attempt = _Attempt(self, unit)
         schema, unfinished = self.job.schema, storage.scratch(layout.tmp, f"part-{unit.number:06d}")
-        moments = Moments(schema.latent_shape)
+        moments = Moments(schema.latent_shape, schema.scaling)
         with PartWriter(unfinished, attempt.maker.schema, schema.row_group_rows, moments) as part:
             for batch in attempt.batches():
                 with attempt.clock("write"):
@@ -121,13 +121,13 @@ class _Attempt:
             used[batch.slots()] = True
             with self.clock("device", tick):
                 latents, repaired = forward(batch.pixels, used)
-            with self.clock("write"):
-                rows = self._rows_of(batch, latents, repaired)
+            slots = self._good_slots(batch, latents, repaired)
             images += len(batch.records)
             self._encoder.progress = (self.unit.number, images, len(self.rejects))
-            yield rows
+            yield from self._rows_of(batch, latents, slots)
 
-    def _rows_of(self, batch: Batch, latents: Latents, repaired: set[int]) -> pa.RecordBatch:
+    def _good_slots(self, batch: Batch, latents: Latents, repaired: set[int]) -> list[int]:
+        """Reject what the model gave no numbers for; give the slots that become rows."""
         self._reject_values(batch, latents.finite(), "NonFinite", "values that are not finite, in fp32 too")
         if self.job.schema.store == "float16":
             self._reject_values(
@@ -137,8 +137,17 @@ class _Attempt:
         slots = batch.slots()
         self.fp32_rows += [self._rows + i for i, slot in enumerate(slots) if slot in repaired]
         self._rows += len(slots)
-        records, sizes = [batch.records[s] for s in slots], [batch.sizes[s] for s in slots]
-        return self.maker.rows(records, sizes, [batch.sha256.get(s) for s in slots], latents, slots)
+        return slots
+
+    def _rows_of(self, batch: Batch, latents: Latents, slots: list[int]) -> Iterator[pa.RecordBatch]:
+        """Make the rows of some slots, no more at a time than a row group has: rows of large latents are megabytes."""
+        step = self.job.schema.row_group_rows
+        for start in range(0, max(1, len(slots)), step):
+            some = slots[start : start + step]
+            with self.clock("write"):
+                records, sizes = [batch.records[s] for s in some], [batch.sizes[s] for s in some]
+                rows = self.maker.rows(records, sizes, [batch.sha256.get(s) for s in some], latents, some)
+            yield rows
 
     def _reject_values(self, batch: Batch, good: np.ndarray, error: str, what: str) -> None:
         for slot in batch.slots():
