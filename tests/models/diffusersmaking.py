@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +35,41 @@ DC: dict[str, Any] = {
 MADE_OF = {"AutoencoderKL": KL, "AutoencoderTiny": TINY, "AutoencoderDC": DC}
 
 
-def make(name: str, folder: Path, variant: str | None = None, first: float | None = None, **config: Any) -> Any:
+def make(
+    name: str, folder: Path, variant: str | None = None, change: Callable[[Any], None] | None = None, **config: Any
+) -> Any:
     """Save a network, and give it.
 
     Args:
         name: its class.
         folder: where it goes.
         variant: of the weights' file name.
-        first: the weights of the first channel of the first layer; large ones make bright images overflow.
+        change: made to its weights before they are saved.
         config: other than `MADE_OF` has it.
     """
     import diffusers
 
     torch.manual_seed(0)
     network = getattr(diffusers, name)(**{**MADE_OF[name], **config}).eval()
-    if first is not None:
+    if change is not None:
         with torch.no_grad():
-            network.encoder.conv_in.weight[0] = first
+            change(network)
     network.save_pretrained(folder, variant=variant)
     return network
+
+
+def overflow_fp16(network: Any) -> None:
+    """Let 27 inputs of a white image add up to more than 65,504 in an AutoencoderKL; of a grey one they do not."""
+    network.encoder.conv_in.weight[0] = 1e4
+
+
+def overflow_fp32(network: Any) -> None:
+    """Let an AutoencoderTiny give infinities, and then no numbers, for a white image and for no darker one."""
+    into, block = network.encoder.layers[0], network.encoder.layers[1].conv
+    into.weight[0], into.bias[0] = 1.0, -20.0  # 27 pixels in [0, 1]: positive for white alone
+    block[0].weight[0], block[0].bias[0] = 0.0, 0.0
+    block[0].weight[0, 0, 1, 1] = 1.0
+    block[2].weight[:, 0, 1, 1] = 3e38
 
 
 def edit_config(folder: Path, *without: str, **changes: Any) -> None:
