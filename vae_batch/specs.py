@@ -72,7 +72,8 @@ class EncodeSpec(ImagesSpec):
 
     kind: Literal["encode"] = "encode"
     model: str
-    """A saved model's folder, `module:callable?key=value`, exported programs (.pt2), or `family:argument`."""
+    """A folder that `train` or diffusers wrote, `owner/name` on the hub, `module:callable?key=value`, exported programs
+    (.pt2), or `family:argument`."""
     out: str
     """The output data set's folder: new, empty, or the same job's."""
     batch_size: int | None = Field(default=None, ge=1)

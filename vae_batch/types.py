@@ -77,6 +77,26 @@ class Tally:
 
 
 @dataclass(slots=True, frozen=True)
+class Scaling:
+    """How latents become those that a diffusion model takes: (z - shift)·factor, by channel (the first axis)."""
+
+    shift: tuple[float, ...]
+    """One number for all channels, or one for each."""
+    factor: tuple[float, ...]
+    """Likewise; the variance is multiplied by its square."""
+
+    @classmethod
+    def of(cls, named: Mapping[str, Any]) -> Scaling:
+        """Make it of what diffusers names: (z - shift_factor)·scaling_factor, or, where there are a mean and a
+        standard deviation by channel, (z - latents_mean)·scaling_factor / latents_std."""
+        factor, mean, std = (named.get(name) for name in ("scaling_factor", "latents_mean", "latents_std"))
+        factor = 1.0 if factor is None else float(factor)
+        if mean is not None and std is not None:
+            return cls(tuple(map(float, mean)), tuple(factor / float(s) for s in std))
+        return cls((float(named.get("shift_factor") or 0.0),), (factor,))
+
+
+@dataclass(slots=True, frozen=True)
 class Piece:
     """A contiguous run of one shard."""
 

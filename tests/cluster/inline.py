@@ -39,10 +39,11 @@ class InlinePool:
 
 def replicas_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `encode` work without Ray, and save its progress at every unit."""
-    encoders: dict[str, UnitEncoder] = {}
+    encoders: dict[Any, UnitEncoder] = {}
 
     def spawn(job: Any, *_: Any) -> UnitEncoder:
-        made = encoders.setdefault(job.model, UnitEncoder(job, "cpu", 1))
+        values = job.card.digest, job.precision, job.batch_size, job.schema.diagnostics, job.schema.scaling
+        made = encoders.setdefault((job.model, *values), UnitEncoder(job, "cpu", 1))
         made.job = job
         return made
 

@@ -22,7 +22,9 @@ def options_of_encode(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = [
     click.option(
-        "--model", required=True, help="A saved model's folder, module:callable?key=value, .pt2 or family:argument."
+        "--model", required=True,
+        help="A folder that train or diffusers wrote, owner/name on the hub, module:callable?key=value, .pt2 or "
+        "family:argument.",
     ),
     TRUST_MODEL_CODE,
     click.option("--batch-size", type=int, help="Images per forward pass.  [default: 64 on CPU, 256 on GPU]"),
@@ -41,6 +43,10 @@ _OPTIONS = [
     click.option(
         "--store", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
         help="Type of mean and sample; the variance stays float32.",
+    ),
+    click.option(
+        "--scaled", is_flag=True,
+        help="Apply the model's scaling_factor and shift_factor, or latents_mean/std, to mean, variance and sample.",
     ),
     click.option(
         "--unit-size", type=int,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vae_batch.types import Scaling
+
 ACTIVE_THRESHOLD = 0.01
 """A dimension is active when Var over images of its posterior mean is at least this (Burda et al. 2016)."""
 
@@ -17,12 +19,19 @@ MAX_DIMS = 1024
 
 
 class Moments:
-    """Per dimension: sums of mean, mean², variance and KL (nats), and the number of terms, in float64."""
+    """Per dimension: sums of mean, mean², variance and KL (nats), and the number of terms, in float64.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    Args:
+        shape: of the latents.
+        scaling: what was applied to them; their KL is then that to N(0, I) before it.
+    """
+
+    def __init__(self, shape: tuple[int, ...], scaling: Scaling | None = None) -> None:
         self.dims = math.prod(shape)
         self.cells = self.dims if self.dims <= MAX_DIMS or len(shape) == 1 else shape[0]
         self.sums = np.zeros((5, self.cells))
+        scaling = scaling or Scaling((0.0,), (1.0,))
+        self._shift, self._factor = (np.repeat(v, self.cells // len(v)) for v in (scaling.shift, scaling.factor))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch; dimensions without a variance add no variance and no KL."""
@@ -34,8 +43,9 @@ class Moments:
         self.sums[2] += (mean * mean).sum(0)
         if batch.column("variance").null_count == 0:
             variance = self._cells(batch.column("variance"))
-            logvar = np.log(np.maximum(variance, np.finfo(np.float32).tiny))
             self.sums[3] += variance.sum(0)
+            mean, variance = mean / self._factor + self._shift, variance / self._factor**2
+            logvar = np.log(np.maximum(variance, np.finfo(np.float32).tiny))
             self.sums[4] += (0.5 * (mean * mean + variance - 1.0 - logvar)).sum(0)
 
     def _cells(self, column: pa.Array) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from vae_batch.latents.labels import TYPES, LabelColumn, check_names
+from vae_batch.types import Scaling
 
 ROW_GROUP_BYTES = 32 << 20
 
@@ -26,6 +27,8 @@ class EncodeSchema:
     labels: tuple[LabelColumn, ...]
     metadata: Mapping[str, str]
     """Put in every file: model digest, seed, transform …"""
+    scaling: Scaling | None = None
+    """Applied to mean, variance and sample."""
 
     @property
     def dims(self) -> int:
@@ -76,6 +79,11 @@ class EncodeSchema:
 
 def _vector(element: pa.DataType, size: int) -> pa.DataType:
     return pa.list_(pa.field("element", element), size)
+
+
+def rows_at_a_time(schema: pa.Schema) -> int:
+    """Rows of a file to hold in memory together: about 32 MB, and at most 1,024."""
+    return max(1, min(1024, ROW_GROUP_BYTES // sum(column_bytes(schema, 1).values())))
 
 
 def storage_options(schema: pa.Schema) -> dict[str, object]:

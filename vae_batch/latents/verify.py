@@ -26,9 +26,9 @@ from vae_batch.latents.plan import Plan, open_plan
 from vae_batch.latents.read import open_parts
 from vae_batch.latents.retry import load_retry
 from vae_batch.latents.sampling import draw_samples
+from vae_batch.latents.schema import rows_at_a_time
 from vae_batch.latents.summary import finished_summary
 
-BATCH_ROWS = 1024
 DUCKDB_MEMORY = "1GB"
 
 
@@ -146,7 +146,7 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
     try:
         with storage.open_input(layout.part(unit)) as part, pq.ParquetFile(part) as file:
             digests = Digests(file.schema_arrow)
-            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+            for batch in file.iter_batches(rows_at_a_time(file.schema_arrow), use_threads=False):
                 digests.update(batch)
                 findings.update(dict.fromkeys(_batch(job, batch)))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:

@@ -21,8 +21,8 @@ class ModelCard:
     """A model in words and numbers: enough to plan a job, and to tell whether two models are the same."""
 
     family: str
-    """`conv`, `resnet`, `burgess` (built in), `module` (a torch module of the user's), `exported` (a program), or a
-    plug-in's name."""
+    """`conv`, `resnet`, `burgess` (built in), `diffusers`, `module` (a torch module of the user's), `exported` (a
+    program), or a plug-in's name."""
     reference: str
     """As the user gave it."""
     digest: str
@@ -46,11 +46,20 @@ class ModelCard:
     """False for an encoder without a decoder."""
     batch_sizes: tuple[int, int | None] | None = None
     """The least and the most images in a batch that the model takes (no most: None); None: any number."""
+    scaling: dict[str, Any] | None = None
+    """`scaling_factor`, `shift_factor`, `latents_mean`, `latents_std`, as diffusers names what makes the latents those
+    that its diffusion models take (see `types.Scaling`); None where the model names none."""
+    force_upcast: bool = False
+    """True for a model whose activations do not fit fp16."""
 
     def nearest_batch(self, wanted: int) -> int:
         """Give the number of images in a batch that the model takes and that is nearest to the one wanted."""
         low, high = self.batch_sizes or (1, None)
         return max(low, wanted if high is None else min(wanted, high))
+
+    def runs_in(self, precision: Precision) -> Precision:
+        """Give what the model computes in when it is asked for some precision: fp32 for fp16 where it must."""
+        return "fp32" if precision == "fp16" and self.force_upcast else precision
 
     def to_dict(self) -> dict[str, Any]:
         """Give the card as JSON has it."""

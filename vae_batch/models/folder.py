@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vae_batch import storage
 from vae_batch.errors import ModelError
 from vae_batch.models.base import ModelCard
 from vae_batch.models.entry_points import known_families
@@ -66,7 +67,7 @@ def describe_saved(folder: Path, ref: str, image_size: int | None = None) -> Mod
         raise ModelError(f"{folder / CONFIG}: the key config is incomplete: {error!r}") from None
     if image_size not in (None, size):
         raise ModelError(f"the model {ref} takes images of {size}×{size} pixels, not {image_size}×{image_size}")
-    parameters = sum(math.prod(entry["shape"]) for entry in _read_header(folder / WEIGHTS).values())
+    parameters = sum(math.prod(entry["shape"]) for entry in read_header(folder / WEIGHTS).values())
     digest = _digest(saved, folder / WEIGHTS)
     return ModelCard(saved.family, ref, digest, size, channels, latent, False, parameters, saved.transform, saved.extra)
 
@@ -78,13 +79,21 @@ def _latent_shape(config: dict[str, Any]) -> tuple[int, ...]:
 
 def _digest(saved: SavedConfig, weights: Path) -> str:
     relevant = {"family": saved.family, "config": saved.config, "transform": saved.transform}
-    with weights.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    text = json.dumps([relevant, content], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return storage.json_sha256([relevant, weights_sha256(weights)])
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def weights_sha256(path: Path) -> str:
+    """Digest of a file of weights; a large one is read once for each process, unless it changes."""
+    found = path.stat()
+    return _sha256_of(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, *state: int) -> str:
+    return storage.file_sha256(path)
+
+
+def read_header(path: Path) -> dict[str, Any]:
     """Read the table of tensors: eight bytes of length, JSON, then the tensors without gaps.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`--model`: a saved folder, exported programs (either may be a URI), `module:callable?...`, `family:argument?...`."""
+"""`--model`: a folder or its URI, a name on the hub, exported programs, `module:callable?...`, `family:argument`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vae_batch.errors import ModelError
 from vae_batch.models.entry_points import config_of, known_families, plugged_in
 from vae_batch.models.families import FAMILIES
 from vae_batch.models.folder import CONFIG
+from vae_batch.models.hub import HUB_NAME, fetch_hub
 from vae_batch.models.remote import ENCODER, fetch_model, names_program
 
 _MODULE = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<callable>[^\W\d][\w.]*)(\?(?P<query>.*))?")
@@ -23,9 +24,11 @@ _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 @dataclass(frozen=True, slots=True)
 class SavedReference:
-    """A folder that `save_model` wrote; a copy of it, where the reference is a URI."""
+    """A folder that `save_model` or diffusers wrote; a copy of it, where the reference is a URI or a hub's."""
 
     folder: Path
+    hub: str | None = None
+    """`owner/name@commit`, where it is from the Hugging Face hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def parse_reference(ref: str) -> Reference:
     None), after percent-decoding (`%26` for an ampersand).
 
     Raises:
-        ModelError: it is neither an existing folder, a program or a URI of one, nor of the forms with a colon.
+        ModelError: it is neither an existing folder, a program or a URI of one, a model of the hub, nor of the forms
+            with a colon.
     """
     ref = storage.local(ref)
     if storage.is_remote(ref):
@@ -79,13 +83,16 @@ def parse_reference(ref: str) -> Reference:
     if colon and name in plugged_in():
         argument, _, query = rest.partition("?")
         return PluginReference(name, argument, _arguments(ref, query))
+    if (hub := HUB_NAME.fullmatch(ref)) and not Path(ref).exists():
+        folder = fetch_hub(ref)
+        return SavedReference(folder, f"{hub['repo']}@{folder.name}")
     match = _MODULE.fullmatch(ref)
     if match is None:
         what = "is a file, not a folder" if Path(ref).exists() else "is no folder here"
         raise ModelError(
             f"--model {ref!r} {what}, and is not of the form module:callable?key=value; give a folder that "
-            "`vae-batch train` wrote, or name a torch module of your own, such as my_vae:MyVAE?width=64, or an "
-            f"exported program (.pt2), or family:argument; families that are plugged in: {known_families()}"
+            "`vae-batch train` or diffusers wrote, or name a torch module of your own, such as my_vae:MyVAE?width=64, "
+            f"or an exported program (.pt2), or family:argument; families that are plugged in: {known_families()}"
         )
     return ModuleReference(match["module"], match["callable"], _arguments(ref, match["query"] or ""))
 

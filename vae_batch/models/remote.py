@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vae_batch import storage
 from vae_batch.errors import ModelError
+from vae_batch.models.diffusers_folder import SUBFOLDER, choose_weights, named_class
 from vae_batch.models.folder import CONFIG, WEIGHTS
 
 ENCODER, DECODER = "encoder.pt2", "decoder.pt2"
@@ -16,15 +17,29 @@ ENCODER, DECODER = "encoder.pt2", "decoder.pt2"
 
 @lru_cache(maxsize=8)
 def fetch_model(uri: str) -> Path:
-    """Copy a saved model into a temporary folder, which is gone with this process.
+    """Copy a model, saved by `save_model` or by diffusers, into a temporary folder, which is gone with this process.
 
     Raises:
         ModelError: it is not there, or cannot be read.
     """
     folder = _folder(uri)
-    for name in (CONFIG, WEIGHTS):
-        _fetch(storage.join(uri, name), folder, f"{uri} holds no model: it has no {name}")
+    if not (_fetched(uri, folder) or _fetched(storage.join(uri, SUBFOLDER), folder / SUBFOLDER)):
+        raise ModelError(f"{uri} holds no model: it has no {CONFIG}")
     return folder
+
+
+def _fetched(uri: str, folder: Path) -> bool:
+    """Fetch config.json and the weights that go with it; say whether there is a config.json."""
+    folder.mkdir(exist_ok=True)
+    try:
+        config = storage.fetch(storage.join(uri, CONFIG), folder)
+        weights = choose_weights(storage.list_files(uri), uri) if named_class(config.read_bytes()) else WEIGHTS
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ModelError(f"the model {uri} cannot be read: {error.strerror or error}") from error
+    _fetch(storage.join(uri, weights), folder, f"{uri} holds no model: it has no {weights}")
+    return True
 
 
 @lru_cache(maxsize=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class UnitEncoder:
 
     def _make(self, unit: Unit, layout: Layout, unfinished: Path) -> Receipt:
         attempt, schema = _Attempt(self, unit), self.job.schema
-        moments = Moments(schema.latent_shape)
+        moments = Moments(schema.latent_shape, schema.scaling)
         with PartWriter(unfinished, attempt.maker.schema, schema.row_group_rows, moments) as part:
             for batch in attempt.batches():
                 with attempt.clock("write"):
@@ -92,7 +92,7 @@ class UnitEncoder:
         Returns:
             Images done, and seconds; the first batch, which warms up, does not count if there are others.
         """
-        batches = _Attempt(self, unit).batches(enough=1)
+        batches = _Attempt(self, unit).batches(flush=True)
         start, done, warm = time.perf_counter(), 0, (0, 0.0)
         for _ in batches:
             done = self.progress[1]
@@ -126,16 +126,16 @@ class _Attempt:
             encoder.watch,
         )
 
-    def batches(self, enough: int | None = None) -> Generator[pa.RecordBatch, None, None]:
-        """Iterate over the unit's rows, `enough` images at a time or some more; None: as many as pay."""
+    def batches(self, flush: bool = False) -> Generator[pa.RecordBatch, None, None]:
+        """Iterate over the unit's rows: as many at a time as pay, or (`flush`) what there is after every batch."""
         images, encoded = 0, self._encoded()
         self._encoder.progress = (self.unit.number, 0, 0)
         for batch, latents, repaired in encoded if self._encoder.alone else prefetch(encoded, AHEAD):
-            with self.clock("write"):
-                self._take(batch, latents, repaired)
+            slots = self._good_slots(batch, latents, repaired)
             images += len(batch.records)
             self._encoder.progress = (self.unit.number, images, len(self.rejects))
-            if len(self.maker) >= (enough or self.maker.enough):
+            yield from self._rows_of(batch, latents, slots)
+            if flush and len(self.maker):
                 yield self._made()
         if len(self.maker):
             yield self._made()
@@ -151,11 +151,23 @@ class _Attempt:
                 latents, repaired = forward(batch.pixels, used)
             yield batch, latents, repaired
 
+    def _rows_of(self, batch: Batch, latents: Latents, slots: list[int]) -> Iterator[pa.RecordBatch]:
+        """Gather rows, and give them when there are enough, no more at a time: rows of large latents are megabytes."""
+        enough = self.maker.enough
+        for start in range(0, len(slots), enough):
+            some = slots[start : start + enough]
+            records, sizes = [batch.records[s] for s in some], [batch.sizes[s] for s in some]
+            with self.clock("write"):
+                self.maker.add(records, sizes, [batch.sha256.get(s) for s in some], latents.at(some))
+            if len(self.maker) >= enough:
+                yield self._made()
+
     def _made(self) -> pa.RecordBatch:
         with self.clock("write"):
             return self.maker.rows()
 
-    def _take(self, batch: Batch, latents: Latents, repaired: set[int]) -> None:
+    def _good_slots(self, batch: Batch, latents: Latents, repaired: set[int]) -> list[int]:
+        """Reject what the model gave no numbers for; give the slots that become rows."""
         self._reject_values(batch, latents.finite(), "NonFinite", "values that are not finite, in fp32 too")
         if self.job.schema.store == "float16":
             self._reject_values(
@@ -165,8 +177,7 @@ class _Attempt:
         slots = batch.slots()
         self.fp32_rows += [self._rows + i for i, slot in enumerate(slots) if slot in repaired]
         self._rows += len(slots)
-        records, sizes = [batch.records[s] for s in slots], [batch.sizes[s] for s in slots]
-        self.maker.add(records, sizes, [batch.sha256.get(s) for s in slots], latents.at(slots))
+        return slots
 
     def _reject_values(self, batch: Batch, good: np.ndarray, error: str, what: str) -> None:
         for slot in batch.slots():

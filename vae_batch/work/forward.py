@@ -15,10 +15,13 @@ import torch
 from vae_batch.errors import ModelError
 from vae_batch.models import VAE, load_model
 from vae_batch.specs import Precision
+from vae_batch.types import Scaling
 from vae_batch.work.job import EncodeJob
 
 BATCH_SIZE = {"cpu": 64, "cuda": 256}
-"""Images per forward pass where the spec does not say."""
+"""Images of up to `FULL_BATCH_SIDE` pixels a side per forward pass, where the spec does not say; fewer if larger."""
+
+FULL_BATCH_SIDE = 128
 
 FLOAT16_MAX = 65504.0
 
@@ -48,6 +51,19 @@ class Latents:
         """Which slots' means and draws (to eight sigma) float16 can hold."""
         spread = 0.0 if self.variance is None else 8.0 * np.sqrt(self.variance)
         return np.asarray((np.abs(self.mean) + spread < FLOAT16_MAX).all(1))
+
+    def scaled(self, scaling: Scaling | None) -> Latents:
+        """Scale mean and variance; the KL stays what it was, since the prior is scaled with the posterior."""
+        if scaling is None:
+            return self
+        shift, factor = (np.array(values, np.float32)[:, None] for values in (scaling.shift, scaling.factor))
+        channels = max(len(shift), len(factor))
+        mean = (self.mean.reshape(len(self.mean), channels, -1) - shift) * factor
+        self.mean = mean.reshape(self.mean.shape)
+        if self.variance is not None:
+            variance = self.variance.reshape(mean.shape) * factor**2
+            self.variance = variance.reshape(self.mean.shape)
+        return self
 
     def take(self, other: Latents, slots: np.ndarray) -> None:
         """Replace some slots by another's."""
@@ -84,7 +100,7 @@ class Forward:
     def __init__(self, job: EncodeJob, device: str) -> None:
         _settle_torch(device)
         self.job, self.device = job, device
-        self.batch_size = job.batch_size or job.card.nearest_batch(BATCH_SIZE[device])
+        self.batch_size = job.batch_size or job.card.nearest_batch(default_batch(device, job.transform.size))
         self._models: dict[Precision, VAE] = {}
         self._model(job.precision)
 
@@ -113,7 +129,9 @@ class Forward:
             device, capability = torch.cuda.get_device_name(), str(torch.cuda.get_device_capability())
         else:
             device, capability = platform.machine(), _cpu_capability()
-        libraries = {name: version(name) for name in ("torch", "numpy", "pillow", "simplejpeg", "pyarrow")}
+        names = ["torch", "numpy", "pillow", "simplejpeg", "pyarrow"]
+        names += ["diffusers"] if self.job.card.family == "diffusers" else []
+        libraries = {name: version(name) for name in names}
         return json.dumps({"batch_size": self.batch_size, "device": device, "capability": capability, **libraries})
 
     def _run(self, pixels: np.ndarray, precision: Precision) -> Latents:
@@ -130,8 +148,10 @@ class Forward:
             mean = posterior.mean.flatten(1).cpu().numpy()
             variance, kl = posterior.variance, posterior.kl()
             if variance is None or kl is None:
-                return Latents(mean, None, None, mse)
-            return Latents(mean, variance.flatten(1).cpu().numpy(), kl.cpu().numpy(), mse)
+                latents = Latents(mean, None, None, mse)
+            else:
+                latents = Latents(mean, variance.flatten(1).cpu().numpy(), kl.cpu().numpy(), mse)
+            return latents.scaled(self.job.schema.scaling)
 
     def _model(self, precision: Precision) -> VAE:
         if precision not in self._models:
@@ -144,6 +164,12 @@ class Forward:
                 )
             self._models[precision] = model.prepare(self.device, precision)
         return self._models[precision]
+
+
+def default_batch(device: str, side: int) -> int:
+    """Choose images per forward pass, a power of two, so that all batches have about as many pixels."""
+    most = BATCH_SIZE[device] * FULL_BATCH_SIDE**2 // max(side, FULL_BATCH_SIDE) ** 2
+    return 1 << max(0, most.bit_length() - 1)
 
 
 def _cpu_capability() -> str:

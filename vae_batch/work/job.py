@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vae_batch import storage
-from vae_batch.errors import OutputError
+from vae_batch.errors import OutputError, SpecError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
 from vae_batch.latents.collection import write_collection
@@ -15,7 +15,7 @@ from vae_batch.latents.job import JobFile, SourceState, check_same, existing_job
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import write_plan
 from vae_batch.latents.schema import EncodeSchema
-from vae_batch.models import ModelCard, describe_model
+from vae_batch.models import ModelCard, describe_model, resolve_model
 from vae_batch.sources import (
     Extent,
     Labelling,
@@ -99,9 +99,11 @@ def prepare(spec: EncodeSpec) -> Prepared:
             f"--out {spec.out} lies in the source {spec.source}, so that what is written would change the collection: "
             "give a folder outside it"
         )
+    spec = spec.model_copy(update={"model": resolve_model(spec.model)})
     card = describe_model(spec.model, spec.image_size, spec.trust_model_code)
-    transform, remarks = _transform(spec, card)
+    spec, remarks = _fitting(spec, card)
     remarks += check_model_suits(spec, card)
+    transform = _transform(spec, card, remarks)
     source = replace(source, options=with_columns(source.options, transform.columns))
     columns = labels_of(spec, source, existing)
     labelling = Labelling(spec, source, layout.labels, _types(spec), [c.key for c in columns])
@@ -198,8 +200,24 @@ def with_columns(options: SourceOptions, names: Iterable[str]) -> SourceOptions:
     return replace(options, columns={**dict.fromkeys(names, "float64"), **options.columns})
 
 
-def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]:
-    remarks = []
+def _fitting(spec: EncodeSpec, card: ModelCard) -> tuple[EncodeSpec, list[str]]:
+    """Fit a spec to what its model can do; give it, and remarks on what changed. Raises SpecError."""
+    if spec.scaled and card.scaling is None:
+        raise SpecError(
+            f"--scaled: the model {spec.model} names no scaling_factor, shift_factor or latents_mean and latents_std; "
+            "only autoencoders of diffusers do"
+        )
+    precision = card.runs_in(spec.precision)
+    if precision == spec.precision:
+        return spec, []
+    remark = (
+        f"Precision: {precision} instead of {spec.precision}, which the model's activations do not fit (force_upcast "
+        "in its config.json). bf16 has the range of fp32."
+    )
+    return spec.model_copy(update={"precision": precision}), [remark]
+
+
+def _transform(spec: EncodeSpec, card: ModelCard, remarks: list[str]) -> Transform:
     size = spec.image_size or card.image_size
     if size is None:
         size = DEFAULT_IMAGE_SIZE
@@ -208,4 +226,4 @@ def _transform(spec: EncodeSpec, card: ModelCard) -> tuple[Transform, list[str]]
         )
     own = Transform.from_dict(card.transform) if card.transform else Transform(size)
     asked = {name: value for name in ("crop", "fit", "decode") if (value := getattr(spec, name)) is not None}
-    return replace(own, size=size, **asked), remarks
+    return replace(own, size=size, **asked)

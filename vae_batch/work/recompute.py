@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +15,7 @@ from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.layout import Layout
+from vae_batch.latents.schema import rows_at_a_time
 from vae_batch.types import Unit
 from vae_batch.work.encode import UnitEncoder
 
@@ -44,28 +48,41 @@ def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
                 f"{new.excluded} excluded, not {', '.join(map(str, counts[0]))}"
             ]
         tolerance = 0.0 if old.numerics == new.numerics else TOLERANCE[encoder.job.precision]
-        before, after = (_table(x.part(unit.number)) for x in (published, again))
-        return [f"{name}: {finding}" for finding in _compare(before, after, tolerance)]
+        with _opened(published.part(unit.number)) as before, _opened(again.part(unit.number)) as after:
+            return [f"{name}: {finding}" for finding in _compare(before, after, tolerance)]
 
 
-def _table(part: str) -> pa.Table:
-    with storage.open_input(part) as file:
-        return pq.read_table(file)
+@contextmanager
+def _opened(part: str) -> Iterator[pq.ParquetFile]:
+    with storage.open_input(part) as source, pq.ParquetFile(source) as file:
+        yield file
 
 
-def _compare(before: pa.Table, after: pa.Table, tolerance: float) -> list[str]:
-    if before.schema.names != after.schema.names:
-        return [f"encoding again gives the columns {after.schema.names}, not {before.schema.names}"]
-    findings = []
-    for name in before.schema.names:
-        old, new = (_floats(t.column(name).combine_chunks()) for t in (before, after))
-        if old is None or new is None:
-            if not before.column(name).equals(after.column(name)):
-                findings.append(f"column {name} differs when encoded again")
-        elif old.shape != new.shape or not _worst(old, new) <= tolerance:
-            worst = "in shape" if old.shape != new.shape else f"by up to {_worst(old, new):.3g}"
-            findings.append(f"column {name} differs when encoded again, {worst} (allowed {tolerance:g})")
-    return findings
+def _compare(before: pq.ParquetFile, after: pq.ParquetFile, tolerance: float) -> list[str]:
+    """Compare two parts of as many rows, some rows at a time."""
+    names, others = before.schema_arrow.names, after.schema_arrow.names
+    if names != others:
+        return [f"encoding again gives the columns {others}, not {names}"]
+    worst = dict.fromkeys(names, 0.0)
+    rows = rows_at_a_time(before.schema_arrow)
+    for old, new in zip(before.iter_batches(rows), after.iter_batches(rows), strict=True):
+        for name in names:
+            worst[name] = max(worst[name], _difference(old.column(name), new.column(name)))
+    return [
+        f"column {name} differs when encoded again{f', by up to {by:.3g}' if by < math.inf else ''} "
+        f"(allowed {tolerance:g})"
+        for name, by in worst.items()
+        if by > tolerance
+    ]
+
+
+def _difference(old: pa.Array, new: pa.Array) -> float:
+    """Give the largest difference; infinity where values that are no numbers, or their shapes, are not the same."""
+    before, after = _floats(old), _floats(new)
+    if before is None or after is None or before.shape != after.shape:
+        return 0.0 if old.equals(new) else math.inf
+    worst = _worst(before, after)
+    return math.inf if math.isnan(worst) else worst
 
 
 def _floats(column: pa.Array) -> np.ndarray | None:

@@ -17,6 +17,7 @@ from vae_batch.sources import (
 )
 from vae_batch.sources.labels.celeba import output_names
 from vae_batch.specs import EncodeSpec
+from vae_batch.types import Scaling
 
 
 def labels_of(spec: EncodeSpec, source: Source, existing: JobFile | None) -> tuple[label_columns.LabelColumn, ...]:
@@ -56,6 +57,9 @@ def schema_of(
         "vae_batch.seed": str(spec.seed),
         "vae_batch.samples": str(spec.samples),
     }
+    if card.scaling is not None:
+        metadata |= {f"vae_batch.{name}": json.dumps(value) for name, value in card.scaling.items()}
+        metadata["vae_batch.scaled"] = json.dumps(spec.scaled)
     return EncodeSchema(
         latent_shape=tuple(card.latent_shape),
         samples=spec.samples,
@@ -64,6 +68,7 @@ def schema_of(
         store=spec.store,
         labels=columns,
         metadata=metadata,
+        scaling=Scaling.of(card.scaling or {}) if spec.scaled else None,
     )
 
 
@@ -92,4 +97,5 @@ def fingerprint_fields(
         "label_prefix": spec.label_prefix,
         "unit_size": unit_size,
         "values_version": VALUES_VERSION,
+        **({"scaled": True} if spec.scaled else {}),
     }
