@@ -177,11 +177,25 @@ def test_a_secret_in_a_uri_is_refused_and_not_repeated(uri: str) -> None:
         ("gs:///x", "no bucket"),
         ("gs://bucket/x?region=a", "unknown region in its query, which may say project_id"),
         ("nosuch://x/y", "nosuch"),
+        ("github://x/y", "'org' and 'repo'"),
     ],
 )
 def test_a_uri_that_is_not_understood_is_an_error_that_says_why(uri: str, said: str) -> None:
     with pytest.raises(StorageError, match=said):
         storage.filesystem(uri)
+
+
+def test_hdfs_without_hadoop_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JAVA_HOME", "HADOOP_HOME", "ARROW_LIBHDFS_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    for uri in ("hdfs://namenode:8020/x", "hdfs://namenode:8020/y"):
+        with pytest.raises(StorageError, match=r"set JAVA_HOME, HADOOP_HOME and CLASSPATH .* or use webhdfs://"):
+            storage.filesystem(uri)
+
+
+def test_the_memory_of_a_process_is_no_place_for_a_job() -> None:
+    with pytest.raises(StorageError, match="memory://x/y is in the memory of one process, where replicas see nothing"):
+        storage.absolute("memory://x/y")
 
 
 def test_a_file_uri_is_a_path() -> None:

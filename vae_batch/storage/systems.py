@@ -33,8 +33,18 @@ def filesystem(uri: str) -> tuple[Any, str]:
     try:
         system, root = _system(scheme, bucket, mark + query)
     except OSError as error:
-        raise StorageError(f"{masked(uri)} cannot be reached: {error}") from error
+        raise StorageError(f"{masked(uri)} cannot be reached: {_hadoop(error) or error}") from error
     return system, f"{root.rstrip('/')}{slash}{path}"
+
+
+def _hadoop(error: OSError) -> str:
+    """What to do when Arrow's client of HDFS lacks what it loads; its own words are lists of paths."""
+    if "libjvm" in str(error) or "libhdfs" in str(error):
+        return (
+            "it takes Java and Hadoop's libhdfs, which are not found: set JAVA_HOME, HADOOP_HOME and CLASSPATH (to "
+            "what `hadoop classpath --glob` prints), on every node; or use webhdfs://, which takes neither"
+        )
+    return ""
 
 
 @lru_cache(maxsize=64)
@@ -97,7 +107,9 @@ def _fsspec(uri: str, reason: Exception) -> tuple[Any, str]:
         import fsspec
 
         system, path = fsspec.core.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # each of its file systems has its own
         raise StorageError(
             f"{masked(uri)}: {reason}; fsspec says: {error}. Install what that names, or mount it"
         ) from error
