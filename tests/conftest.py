@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 import vae_batch
-from tests.s3 import CREDENTIALS
+from tests import s3
+from tests.s3 import CREDENTIALS, S3
 
 FACES, SHARD = 240, 40
 
@@ -59,6 +60,39 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ConvVAE(ConvConfig(image_size=32, latent_dim=8, width=8))
     save_model(network, folder, transform=Transform(32).to_dict())
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """A server of S3's API; what tests put there stays."""
+    with s3.serve() as server:
+        yield server
+
+
+@pytest.fixture(name="s3")
+def healthy_s3(s3_server: S3) -> Iterator[S3]:
+    """The same, for a test that may let it fail."""
+    s3_server.heal()
+    yield s3_server
+    s3_server.heal()
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[Any]:
+    """A server of Google Cloud Storage's API; what tests put there stays."""
+    pytest.importorskip("gcp_storage_emulator", reason="comes with the extra `dev`")
+    from tests import gcs
+
+    with gcs.serve() as server:
+        yield server
+
+
+@pytest.fixture(name="gcs")
+def healthy_gcs(gcs_server: Any) -> Iterator[Any]:
+    """The same, for a test that may let it fail."""
+    gcs_server.heal()
+    yield gcs_server
+    gcs_server.heal()
 
 
 @pytest.fixture(scope="session")

@@ -6,28 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.s3 import S3, serve
+from tests.s3 import S3
 from vae_batch import storage
 from vae_batch.errors import StorageError
 from vae_batch.storage import transport
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with serve() as s3:
-        yield s3
-
-
-@pytest.fixture
-def s3(server: S3) -> Iterator[S3]:
-    server.heal()
-    yield server
-    server.heal()
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +22,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PAUSES", (0.01, 0.01))
 
 
-def place(kind: str, s3: S3, tmp_path: Path) -> str:
-    return {
-        "here": str(tmp_path / "out"),
-        "s3": s3.uri(f"faces/{tmp_path.name}"),
-        "fsspec": f"local://{tmp_path}/out",
-    }[kind]
+@pytest.fixture(params=["here", "s3", "gcs", "local", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place on each kind of storage."""
+    if request.param in ("s3", "gcs"):
+        return str(request.getfixturevalue(request.param).uri(f"faces/{tmp_path.name}"))
+    scheme = {"here": "", "local": "local://", "memory": "memory://"}[request.param]
+    return f"{scheme}{tmp_path}/out"
 
 
-@pytest.mark.parametrize("kind", ["here", "s3", "fsspec"])
-def test_files_are_written_listed_read_and_removed_alike(kind: str, s3: S3, tmp_path: Path) -> None:
-    root = place(kind, s3, tmp_path)
+def test_files_are_written_listed_read_and_removed_alike(root: str) -> None:
     data, tmp = storage.join(root, "data"), storage.join(root, "tmp")
     assert storage.list_files(data) == {} and not storage.exists(data)
     storage.make_folder(data)
@@ -144,6 +130,28 @@ def test_the_words_of_an_error_do_not_change_from_one_request_to_the_next(s3: S3
     assert len(said) == 1 and "NO_SUCH_BUCKET" in said.pop()
 
 
+def test_errors_of_google_cloud_storage(gcs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vae_batch.storage import systems
+
+    monkeypatch.setattr(systems, "GCS_SECONDS", 0.5)
+    systems._system.cache_clear()
+    storage.write_bytes(gcs.uri("faces/there"), b"x", "")
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(gcs.uri("faces/gone"))
+    with pytest.raises(FileNotFoundError):
+        storage.write_bytes(gcs.uri("nowhere/x"), b"x", "")
+    for status in (401, 403):
+        gcs.fail_every(1, status)
+        with pytest.raises(PermissionError, match="GOOGLE_APPLICATION_CREDENTIALS") as refused:
+            storage.read_bytes(gcs.uri("faces/there"))
+        assert gcs.failed == 1 and "error_info" not in str(refused.value)
+    gcs.fail_every(1, 503)
+    with pytest.raises(OSError) as passing:
+        storage.read_bytes(gcs.uri("faces/there"))
+    assert not storage.is_lasting(passing.value) and gcs.failed >= 3
+    systems._system.cache_clear()
+
+
 @pytest.mark.parametrize(
     "uri",
     [
@@ -166,12 +174,28 @@ def test_a_secret_in_a_uri_is_refused_and_not_repeated(uri: str) -> None:
     [
         ("s3://bucket/x?regoin=a", "unknown regoin in its query"),
         ("s3:///x", "no bucket"),
+        ("gs:///x", "no bucket"),
+        ("gs://bucket/x?region=a", "unknown region in its query, which may say project_id"),
         ("nosuch://x/y", "nosuch"),
+        ("github://x/y", "'org' and 'repo'"),
     ],
 )
 def test_a_uri_that_is_not_understood_is_an_error_that_says_why(uri: str, said: str) -> None:
     with pytest.raises(StorageError, match=said):
         storage.filesystem(uri)
+
+
+def test_hdfs_without_hadoop_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JAVA_HOME", "HADOOP_HOME", "ARROW_LIBHDFS_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    for uri in ("hdfs://namenode:8020/x", "hdfs://namenode:8020/y"):
+        with pytest.raises(StorageError, match=r"set JAVA_HOME, HADOOP_HOME and CLASSPATH .* or use webhdfs://"):
+            storage.filesystem(uri)
+
+
+def test_the_memory_of_a_process_is_no_place_for_a_job() -> None:
+    with pytest.raises(StorageError, match="memory://x/y is in the memory of one process, where replicas see nothing"):
+        storage.absolute("memory://x/y")
 
 
 def test_a_file_uri_is_a_path() -> None:

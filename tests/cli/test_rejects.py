@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.cluster.growing import damaged, repair
+from tests.cluster.growing import damaged, repair, run
 from tests.cluster.inline import replicas_here
 from tests.cluster.test_encode import Lines
-from tests.cluster.test_retry import run
 from vae_batch import cli
 from vae_batch.errors import TooManyRejectsError
 

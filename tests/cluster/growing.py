@@ -7,13 +7,15 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 import vae_batch
-from tests.conftest import image_bytes
+from tests.conftest import image_bytes, spec
 
 CUT = slice(0, 300)
+RETRY: dict[str, Any] = {"retry_rejects": True}
 
 
 def write_tar(path: Path, names: dict[str, bytes]) -> None:
@@ -51,6 +53,12 @@ def grow(folder: Path) -> None:
     (folder / "sub").mkdir()
     (folder / "sub" / "new.jpg").write_bytes(image_bytes(53))
     write_tar(folder / "b.tar", {f"{i}.jpg": image_bytes(60 + i) for i in range(5)})
+
+
+def run(source: Path, model: Path, out: Path | str, report: Any = None, **more: Any) -> vae_batch.Summary:
+    """Encode in units of four, however many rejects there are."""
+    wanted = spec(source, model, out, **{"unit_size": 4, "max_reject_rate": 1, "replicas": 1, **more})
+    return vae_batch.encode(wanted, report)
 
 
 def copied(out: Path, to: Path) -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cluster.growing import assert_finished, contents, copied
 from vae_batch import storage
 from vae_batch.cluster import connect, run
 from vae_batch.cluster.connect import Cluster
@@ -79,3 +81,39 @@ class Kill:
             act(*arguments, **options)
 
         return step
+
+
+def sweep_kills(
+    act: Callable[[Path], Any],
+    begun: Path,
+    folder: Path,
+    odd: bool,
+    least: int,
+    look: Callable[[Path], None],
+    again: Callable[[Path], None],
+) -> None:
+    """Kill an act at every other of its steps; done again, it ends as it does undisturbed.
+
+    Args:
+        act: what is done to an output, of which copies are taken.
+        begun: the output as it is before.
+        folder: for the copies.
+        odd: which steps.
+        least: steps that there are more of.
+        look: says what must hold right after a kill.
+        again: does it again, as a user would.
+    """
+    quiet = copied(begun, folder / "quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        kill = Kill(patch, None)
+        act(quiet)
+    assert_finished(quiet)
+    assert kill.steps > least
+    for step in kill.some_steps(odd):
+        out = copied(begun, folder / f"killed{step}")
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            Kill(patch, step)
+            act(out)
+        look(out)
+        again(out)
+        assert contents(out) == contents(quiet), step

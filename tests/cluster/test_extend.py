@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.growing import assert_finished, contents, copied, damaged, grow, rows, write_tar
-from tests.cluster.inline import Kill, Killed, replicas_here
+from tests.cluster.growing import assert_finished, contents, damaged, grow, rows, run, write_tar
+from tests.cluster.inline import replicas_here, sweep_kills
 from tests.cluster.test_encode import Lines
-from tests.cluster.test_retry import run
 from tests.conftest import image_bytes
 from vae_batch.errors import MismatchError, SourceError
 from vae_batch.latents.footer import read_footer
@@ -97,24 +96,21 @@ def test_killed_at_every_step(
     run(source, model, begun, units=done or None)
     old = {name: data for name, data in contents(begun).items() if name.startswith("data/")}
     grow(source)
-    with pytest.MonkeyPatch.context() as patch:
-        kill = Kill(patch, None)
-        run(source, model, copied(begun, tmp_path / "quiet"), **EXTEND)
-    wanted = contents(tmp_path / "quiet")
-    assert_finished(tmp_path / "quiet")
-    assert kill.steps > 10
-    for step in kill.some_steps(bool(again)):
-        out = copied(begun, tmp_path / f"killed{step}")
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-            Kill(patch, step)
-            run(source, model, out, **EXTEND)
+
+    def extend(out: Path) -> None:
+        run(source, model, out, **EXTEND)
+
+    def look(out: Path) -> None:
         assert contents(out).items() >= old.items()
+
+    def do_again(out: Path) -> None:
         try:
             run(source, model, out, **again)
         except MismatchError as error:  # killed before the job had taken the new files in
             assert not again and "--extend encodes what is new" in str(error)
-            run(source, model, out, **EXTEND)
-        assert contents(out) == wanted, step
+            extend(out)
+
+    sweep_kills(extend, begun, tmp_path, bool(again), 10, look, do_again)
 
 
 def test_again_and_again(here: None, source: Path, model: Path, tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import vae_batch
-from tests.cluster.growing import CUT, assert_finished, contents, rows
+from tests.cluster.growing import CUT, RETRY, assert_finished, contents, rows, run
 from tests.cluster.inline import replicas_here
-from tests.cluster.test_retry import RETRY, run
 from tests.conftest import image_bytes
 from vae_batch.errors import MismatchError
 from vae_batch.work.export import export_rejects

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import vae_batch
 from tests.cluster.test_kills import SLOW, wait_for
 from tests.conftest import FACES, image_bytes, snapshot
-from tests.s3 import S3, serve
+from tests.s3 import S3
 from vae_batch import storage
 from vae_batch.errors import MismatchError, ModelError, OutputError, StorageError
 from vae_batch.latents.layout import Layout
@@ -25,20 +24,26 @@ from vae_batch.models import describe_model
 from vae_batch.specs import EncodeSpec
 
 
+@pytest.fixture(scope="module", autouse=True)
+def filled(s3_server: S3, faces: Path, model: Path) -> None:
+    """The faces and the model."""
+    s3_server.put_tree(faces, "faces/tars")
+    s3_server.put_tree(model, "faces/model")
+
+
 @pytest.fixture(scope="module")
-def server(faces: Path, model: Path) -> Iterator[S3]:
-    """Holds the faces and the model."""
-    with serve() as s3:
-        s3.put_tree(faces, "faces/tars")
-        s3.put_tree(model, "faces/model")
-        yield s3
+def filled_gcs(gcs_server: Any, faces: Path, model: Path) -> None:
+    """The faces and the model."""
+    gcs_server.put_tree(faces, "faces/tars")
+    gcs_server.put_tree(model, "faces/model")
 
 
-@pytest.fixture
-def s3(server: S3) -> Iterator[S3]:
-    server.heal()
-    yield server
-    server.heal()
+@pytest.fixture(params=["s3", "gcs"])
+def store(request: pytest.FixtureRequest) -> Any:
+    """Each of the object stores that there are servers of, with the faces and the model."""
+    if request.param == "gcs":
+        request.getfixturevalue("filled_gcs")
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -69,20 +74,22 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("fault", ["", "every tenth request"])
-def test_everything_on_s3_gives_the_same_bytes(fault: str, s3: S3, here: Path, ray_session: None) -> None:
-    out = s3.uri(f"faces/out{len(fault)}")
+def test_everything_on_an_object_store_gives_the_same_bytes(
+    fault: str, store: Any, here: Path, ray_session: None
+) -> None:
+    out = store.uri(f"faces/out{len(fault)}")
     if fault:
-        s3.fail_every(10)
-    summary = vae_batch.encode(spec(s3.uri("faces/tars"), s3.uri("faces/model"), out))
+        store.fail_every(10)
+    summary = vae_batch.encode(spec(store.uri("faces/tars"), store.uri("faces/model"), out))
     assert (summary.rows, summary.rejects, summary.seen) == (FACES, 0, FACES)
-    assert bool(s3.failed) == bool(fault)
+    assert bool(store.failed) == bool(fault)
     assert remote_snapshot(out) == snapshot(here)
     assert summary.bytes == sum(len(data) for data in snapshot(here).values())
     verdict = vae_batch.verify(out)
     assert verdict.ok and verdict.rows == FACES, verdict
-    s3.heal()
+    store.heal()
     with pytest.raises(MismatchError, match="seed"):
-        vae_batch.encode(spec(s3.uri("faces/tars"), s3.uri("faces/model"), out, seed=1))
+        vae_batch.encode(spec(store.uri("faces/tars"), store.uri("faces/model"), out, seed=1))
     data, local = vae_batch.read_latents(out), vae_batch.read_latents(here)
     assert data.ids() == local.ids() and (data.array("mean") == local.array("mean")).all()
     assert next(data.batches(rows=7))["mean"].shape == (7, 8)
@@ -107,14 +114,14 @@ def test_loose_files_under_faults(s3: S3, model: Path, ray_session: None, tmp_pa
 
 
 def test_a_driver_killed_goes_on_where_it_was(
-    s3: S3, faces: Path, ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Any, faces: Path, ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "slow_s3.py").write_text(SLOW)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    out, model = s3.uri("faces/killed"), "slow_s3:Net"
+    out, model = store.uri("faces/killed"), "slow_s3:Net"
     layout = Layout.of(out)
-    command = [sys.executable, "-c", "from vae_batch.cli import main; main()", "encode", s3.uri("faces/tars")]
+    command = [sys.executable, "-c", "from vae_batch.cli import main; main()", "encode", store.uri("faces/tars")]
     command += ["--model", model, "--out", out, "--unit-size", "30", "--batch-size", "16", "--replicas", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(layout.parts()[0]) >= 2, process)

@@ -9,22 +9,15 @@ from typing import Any
 import pytest
 
 import vae_batch
-from tests.cluster.growing import CUT, assert_finished, contents, copied, damaged, grow, repair, rows, write_tar
-from tests.cluster.inline import Kill, Killed, replicas_here
+from tests.cluster.growing import CUT, RETRY, assert_finished, contents, damaged, grow, repair, rows, run, write_tar
+from tests.cluster.inline import Kill, Killed, replicas_here, sweep_kills
 from tests.cluster.test_encode import Lines
-from tests.conftest import image_bytes, spec
-from tests.s3 import serve
+from tests.conftest import image_bytes
+from tests.s3 import S3
 from vae_batch import Summary, storage
 from vae_batch.errors import MismatchError, SourceError
 from vae_batch.latents.layout import Layout
 from vae_batch.work.export import export_rejects
-
-RETRY: dict[str, Any] = {"retry_rejects": True}
-
-
-def run(source: Path, model: Path, out: Path | str, report: Any = None, **more: Any) -> Summary:
-    wanted = spec(source, model, out, **{"unit_size": 4, "max_reject_rate": 1, "replicas": 1, **more})
-    return vae_batch.encode(wanted, report)
 
 
 @pytest.fixture
@@ -85,21 +78,15 @@ def test_killed_at_every_step(
     run(source, model, begun)
     if repaired:
         repair(source)
-    with pytest.MonkeyPatch.context() as patch:
-        kill = Kill(patch, None)
-        run(source, model, copied(begun, tmp_path / "quiet"), **RETRY)
-    wanted = contents(tmp_path / "quiet")
-    assert_finished(tmp_path / "quiet")
-    assert kill.steps > 15
-    for step in kill.some_steps(bool(again)):
-        out = copied(begun, tmp_path / f"killed{step}")
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-            Kill(patch, step)
-            run(source, model, out, **RETRY)
+
+    def retry(out: Path) -> None:
+        run(source, model, out, **RETRY)
+
+    def look(out: Path) -> None:
         assert len(rows(out)) >= 19
-        assert {r["id"] for r in vae_batch.rejects(out).to_pylist()} >= {"img08.jpg"}
-        run_again(source, model, out, again)
-        assert contents(out) == wanted, step
+        assert ids_of_rejects(out) >= {"img08.jpg"}
+
+    sweep_kills(retry, begun, tmp_path, bool(again), 15, look, lambda out: run_again(source, model, out, again))
 
 
 def run_again(source: Path, model: Path, out: Path, again: dict[str, Any]) -> None:
@@ -236,24 +223,23 @@ def test_repaired_and_grown_at_once(here: None, source: Path, model: Path, tmp_p
 
 @pytest.mark.parametrize("step", [2, 5])
 def test_an_output_under_a_uri_killed_on_the_way(
-    here: None, source: Path, model: Path, tmp_path: Path, step: int
+    here: None, s3: S3, source: Path, model: Path, tmp_path: Path, step: int
 ) -> None:
-    with serve() as s3:
-        out = s3.uri(f"faces/out{step}")
-        run(source, model, out)
-        repair(source)
-        grow(source)
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-            Kill(patch, step)
-            run(source, model, out, extend=True, **RETRY)
-        summary = run(source, model, out, extend=True, **RETRY)
-        assert (summary.rows, summary.rejects) == (30, 1)
-        assert vae_batch.verify(out).ok and vae_batch.status(out).state == "finished"
-        assert {r["id"] for r in vae_batch.rejects(out).to_pylist()} == {"img08.jpg"}
-        assert export_rejects(out, tmp_path / "bad").files == 1
-        state = storage.list_files(storage.join(out, ".vae_batch")).keys()
-        assert "retry.json" not in state and len([name for name in state if name.endswith(".arrow")]) == 2
-        assert len(storage.list_files(storage.join(out, ".vae_batch/rejects"))) == 1
+    out = s3.uri(f"faces/retried{step}")
+    run(source, model, out)
+    repair(source)
+    grow(source)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        Kill(patch, step)
+        run(source, model, out, extend=True, **RETRY)
+    summary = run(source, model, out, extend=True, **RETRY)
+    assert (summary.rows, summary.rejects) == (30, 1)
+    assert vae_batch.verify(out).ok and vae_batch.status(out).state == "finished"
+    assert {r["id"] for r in vae_batch.rejects(out).to_pylist()} == {"img08.jpg"}
+    assert export_rejects(out, tmp_path / "bad").files == 1
+    state = storage.list_files(storage.join(out, ".vae_batch")).keys()
+    assert "retry.json" not in state and len([name for name in state if name.endswith(".arrow")]) == 2
+    assert len(storage.list_files(storage.join(out, ".vae_batch/rejects"))) == 1
 
 
 def test_a_changed_label_file_is_not_taken_in(here: None, source: Path, model: Path, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.making import JPEG, ids, read_all
 from tests.sources.tar.making import END, member
 from tests.sources.zip.making import with_zipfile
 from vae_batch.errors import SourceError
-from vae_batch.sources import open_source
+from vae_batch.sources import SourceOptions, count_images, open_source
 from vae_batch.sources.clashes import check_shards
 from vae_batch.sources.folders.loose import loose_files
 from vae_batch.sources.names import shard_format
@@ -76,3 +78,23 @@ def test_a_shard_and_a_file_beside_it_share_nothing(tmp_path: Path) -> None:
     records, rejects, _ = read_all(tmp_path)
     assert sorted(ids(records)) == ["a.jpg", "a.tar/a.jpg", "a.zip/a.jpg", "a.zip/a.tar/a.jpg"]
     assert rejects == []
+
+
+def table(path: Path, ids: list[str | None]) -> None:
+    pq.write_table(pa.table({"name": ids, "image": [JPEG + bytes([i]) for i in range(len(ids))]}), path)
+
+
+@pytest.mark.parametrize("here", [["a.jpg", "b.jpg"], ["deep/c.jpg", "a.json"], ["x.tar"]])
+def test_an_id_of_a_column_that_is_also_that_of_a_file(tmp_path: Path, here: list[str]) -> None:
+    for name in here:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(member(b"1.jpg") + END if name.endswith(".tar") else JPEG)
+    options = SourceOptions(id_column="name")
+    table(tmp_path / "y.parquet", ["1", None, "deep/b.jpg", "y.tar/1.jpg", "a.json", "2"])
+    assert count_images(open_source(str(tmp_path), options)).files == 6 + len(here)
+    clash = {"a.jpg": "a.jpg", "deep/c.jpg": "deep/c.jpg", "x.tar": "x.tar/7.jpg"}[here[0]]
+    table(tmp_path / "z.parquet", ["3", clash])
+    with pytest.raises(
+        SourceError, match=rf"the id {clash} of the column name may mean a row of a table or .*{here[0]}"
+    ):
+        count_images(open_source(str(tmp_path), options))

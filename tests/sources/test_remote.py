@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pytest
 from pyarrow import feather
 
 from tests.conftest import image_bytes
-from tests.s3 import S3, serve
+from tests.s3 import S3
 from vae_batch.errors import SourceError, StorageError
 from vae_batch.sources import SourceOptions, open_source, plan_units, read_unit, sample_labels
 from vae_batch.storage import transport
@@ -28,22 +27,13 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with serve() as s3:
-        yield s3
-
-
-@pytest.fixture
-def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PAUSES", (0.01, 0.01))
-    server.heal()
-    yield server
-    server.heal()
 
 
 @pytest.fixture(scope="module")
-def tree(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(s3_server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of every kind, here and as s3://faces/tree."""
     folder = tmp_path_factory.mktemp("sources") / "tree"
     for i, name in enumerate(NAMES):
@@ -55,8 +45,8 @@ def tree(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("t/one.tar", "t/two.tar", "u/three.tar"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(tar(name[2:-4], 5))
-    server.put_tree(folder, "faces/tree")
-    server.put("faces/tree/marker/", b"")  # as consoles make "folders"
+    s3_server.put_tree(folder, "faces/tree")
+    s3_server.put("faces/tree/marker/", b"")  # as consoles make "folders"
     return folder
 
 
@@ -106,7 +96,7 @@ def test_shards_patterns_and_folders_are_found_alike(name: str, s3: S3, tree: Pa
 
 
 @pytest.fixture(scope="module")
-def forms(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def forms(s3_server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One shard of every format, and a listing, here and under s3://faces/forms."""
     folder = tmp_path_factory.mktemp("sources") / "forms"
     (folder / "images").mkdir(parents=True)
@@ -121,7 +111,7 @@ def forms(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Path:
     feather.write_feather(table, folder / "x.arrow")
     rows = [f"images/{name},{i}" for i, name in enumerate(images)]
     (folder / "list.csv").write_text("\n".join(["path,age", *rows, "images/gone.jpg,9", "../forms/images/0 ß?%.jpg,0"]))
-    server.put_tree(folder, "faces/forms")
+    s3_server.put_tree(folder, "faces/forms")
     return folder
 
 

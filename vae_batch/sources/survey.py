@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vae_batch.errors import SourceError
+from vae_batch.sources.clashes import check_ids
 from vae_batch.sources.cuts import with_repeats
 from vae_batch.sources.formats import FORMATS
 from vae_batch.sources.names import is_compressed
@@ -86,6 +87,7 @@ def inventory(source: Source) -> Inventory:
     if found.broken and len(found.broken) == len(source.shards) and not source.files.seen:
         raise found.broken[0]
     _require_images(source, found)
+    check_ids(source, filter(None, found.indexes))
     known = look_into(source, [shard for shard in source.before if has_ids(shard)])
     found.indexes[:] = with_repeats([*known, *found.indexes])[len(known) :]
     return found

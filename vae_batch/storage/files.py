@@ -48,12 +48,16 @@ def make_folder(location: str) -> None:
 
 def open_input(location: str | Path) -> Any:
     """Open a file as an Arrow one, to be read from anywhere in it. Raises OSError."""
+    return retried(lambda: _open(str(location))) if is_remote(location) else _open(str(location))
+
+
+def _open(location: str) -> Any:
     import pyarrow as pa
 
     if not is_remote(location):
-        return pa.OSFile(str(location), "rb")
-    system, path = filesystem(str(location))
-    return retried(lambda: system.open_input_file(path))
+        return pa.OSFile(location, "rb")
+    system, path = filesystem(location)
+    return system.open_input_file(path)
 
 
 def read_bytes(location: str) -> bytes:
@@ -62,7 +66,7 @@ def read_bytes(location: str) -> bytes:
         return Path(location).read_bytes()
 
     def attempt() -> bytes:
-        with open_input(location) as file:
+        with _open(location) as file:
             data: bytes = file.read()
             return data
 
@@ -84,7 +88,7 @@ def fetch(location: str, folder: Path | None = None) -> Path:
     copy = scratch(location, "fetched") if folder is None else folder / name_of(location)
 
     def attempt() -> None:
-        with open_input(location) as file, copy.open("wb") as sink:
+        with _open(location) as file, copy.open("wb") as sink:
             shutil.copyfileobj(file, sink, 8 << 20)
 
     try:

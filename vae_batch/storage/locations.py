@@ -34,9 +34,11 @@ def absolute(location: str | Path) -> str:
     """Name a location for processes that work in another folder.
 
     Raises:
-        StorageError: the URI carries a password or a key.
+        StorageError: the URI carries a password or a key, or no other process can see what it names.
     """
     location = local(str(location))
+    if location.startswith("memory://"):
+        raise StorageError(f"{location} is in the memory of one process, where replicas see nothing: give a folder")
     if not is_remote(location):
         return str(Path(location).absolute())
     base, mark, query = location.partition("?")

@@ -27,9 +27,16 @@ _LASTING = frozenset(
         errno.EINVAL,
     ]
 )
-_REFUSED = re.compile(r"AWS Error (?:ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)\b|HTTP status 403\b")
+_REFUSED = re.compile(
+    r"AWS Error (?:ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)\b|HTTP status 403\b"
+    r"|cloud::Status\((?:PERMISSION_DENIED|UNAUTHENTICATED)\b"
+)
 _MISSING = re.compile(r"AWS Error (?:NO_SUCH_BUCKET|NO_SUCH_KEY|RESOURCE_NOT_FOUND)\b")
-_REQUEST_ID = re.compile(r" \(Request ID: [^)]*\)")
+_NOISE = re.compile(r" \(Request ID: [^)]*\)|\s*error_info=\{.*", re.DOTALL)
+_CREDENTIALS = (
+    "by the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; GOOGLE_APPLICATION_CREDENTIALS) "
+    "or the machine's role; for a public bucket ?anonymous=true"
+)
 
 
 def is_lasting(error: OSError) -> bool:
@@ -62,13 +69,13 @@ def _attempt(operation: Callable[[], T]) -> T:
 
 def _translated(error: Exception) -> OSError:
     """An error of any file system as Python's own file systems would raise it; the same words for the same error."""
-    text = _REQUEST_ID.sub("", str((isinstance(error, OSError) and error.strerror) or error))
+    text = " ".join(_NOISE.sub("", str((isinstance(error, OSError) and error.strerror) or error)).split())
     if _REFUSED.search(text):
         return PermissionError(
-            errno.EACCES,
-            f"{text} The storage refuses: give credentials that may do this, by the environment (AWS_ACCESS_KEY_ID "
-            "and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) or the machine's role; for a public bucket ?anonymous=true",
+            errno.EACCES, f"{text} The storage refuses: give credentials that may do this, {_CREDENTIALS}"
         )
+    if "OAuth2 access token" in text:  # Google's client found none; a metadata server may be back in a minute
+        return OSError(errno.EIO, f"{text} Give credentials {_CREDENTIALS}")
     if _MISSING.search(text) or isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, text)
     if isinstance(error, PermissionError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 import zipfile
 import zlib
@@ -36,10 +38,19 @@ class Made:
     def body(self) -> bytes:
         if self.raw is not None:
             return self.raw
-        if self.method != 8:
-            return self.data
-        deflater = zlib.compressobj(wbits=-15)
-        return deflater.compress(self.data) + deflater.flush()
+        if self.method == 8:
+            deflater = zlib.compressobj(wbits=-15)
+            return deflater.compress(self.data) + deflater.flush()
+        if self.method == 12:
+            return bz2.compress(self.data)
+        return lzma_body(self.data) if self.method == 14 else self.data
+
+
+def lzma_body(data: bytes, dictionary: int = 1 << 16) -> bytes:
+    """Data as zips pack it by LZMA: a version, the length of the properties, the properties, the stream."""
+    filters = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 16}]
+    header = struct.pack("<BBHBL", 9, 4, 5, 3 + 2 * 45, dictionary)
+    return header + lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
 
 
 def make(

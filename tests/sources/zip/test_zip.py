@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
+import resource
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -14,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.sources.making import JPEG, PNG, ids, read_all, read_one
-from tests.sources.zip.making import ENTRY, Made, make, with_zipfile
+from tests.sources.zip.making import ENTRY, Made, lzma_body, make, with_zipfile
 from vae_batch.errors import SourceError
 from vae_batch.sources import broken_shards, count_images, open_source, plan_units, sample_labels
 from vae_batch.sources.streams import MAX_FILE_BYTES
@@ -30,7 +34,10 @@ def of_members(folder: Path, *members: Made, **kwargs: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_zip_is_cut_into_units_by_its_directory(tmp_path: Path, method: int) -> None:
     path = tmp_path / "celeba.zip"
     with_zipfile(
@@ -151,6 +158,7 @@ def test_what_is_seen(tmp_path: Path) -> None:
 REFUSED = [
     (Made(flags=1), "EncryptedMember", "the member is encrypted: pack the zip anew without a password"),
     (Made(method=9), "UnsupportedMethod", "packed by method 9 (Deflate64)"),
+    (Made(method=93), "UnsupportedMethod", "packed by method 93 (Zstandard)"),
     (Made(method=99), "UnsupportedMethod", "packed by method 99 (unknown)"),
     (Made(crc=7), "ZipDamaged", "another checksum"),
     (Made(method=8, crc=7), "ZipDamaged", "another checksum"),
@@ -158,6 +166,20 @@ REFUSED = [
     (Made(method=8, size=7), "ZipDamaged", "has more than 7 bytes where 7 are stated"),
     (Made(method=8, size=9000), "ZipDamaged", "has 518 bytes where 9,000 are stated"),
     (Made(method=8, raw=b"\xff" * 50), "ZipDamaged", "cannot be unpacked"),
+    (Made(method=12, crc=7), "ZipDamaged", "another checksum"),
+    (Made(method=12, size=7), "ZipDamaged", "has more than 7 bytes where 7 are stated"),
+    (Made(method=12, size=9000), "ZipDamaged", "has 518 bytes where 9,000 are stated"),
+    (Made(method=12, raw=b"\xff" * 50), "ZipDamaged", "cannot be unpacked: Invalid data stream"),
+    (Made(method=12, packed=40), "ZipDamaged", "has 0 bytes where 518 are stated"),
+    (Made(method=12, size=1 << 31), "TooLarge", "files above"),
+    (Made(method=14, crc=7), "ZipDamaged", "another checksum"),
+    (Made(method=14, size=7), "ZipDamaged", "another checksum"),
+    (Made(method=14, size=9000), "ZipDamaged", "has 518 bytes where 9,000 are stated"),
+    (Made(method=14, raw=b"\xff" * 50), "ZipDamaged", "cannot be unpacked: LZMA properties of 65535 bytes"),
+    (Made(method=14, raw=b"\x09\x04\x05\x00" + b"\xff" * 50), "ZipDamaged", "cannot be unpacked"),
+    (Made(method=14, raw=b"\x09\x04"), "ZipDamaged", "cannot be unpacked"),
+    (Made(method=14, packed=40), "ZipDamaged", "bytes where 518 are stated"),
+    (Made(method=14, size=1 << 31), "TooLarge", "files above"),
     (Made(method=8, packed=40), "ZipDamaged", "has 39 bytes where 518 are stated"),
     (Made(size=1 << 31, packed=1 << 31), "TooLarge", "files above"),
     (Made(method=8, size=1 << 31), "TooLarge", "files above"),
@@ -180,6 +202,39 @@ def test_a_member_that_is_refused_costs_no_neighbour(
         assert ids(records) == ["x.zip/0.jpg", "x.zip/1.jpg"]
         assert [(r.row, r.stage, r.error) for r in rejects] == [(1, "read", error)]
         assert message in rejects[0].message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_without_an_extension_however_it_is_packed(tmp_path: Path, method: int) -> None:
+    noise = random.Random(0).randbytes(1_500_000)
+    path = of_members(tmp_path, Made(b"strange", PNG + noise, method), Made(b"notes", noise, method))
+    records, _, tally = read_all(path)
+    assert ids(records) == ["x.zip/strange"] and tally.skipped == 1
+
+
+def test_lzma_without_an_end_mark_and_with_a_dictionary_beyond_reason(tmp_path: Path) -> None:
+    cut = Made(b"cut.jpg", method=14, raw=lzma_body(JPEG)[:-2])
+    huge = Made(b"huge.jpg", method=14, raw=lzma_body(JPEG, (1 << 32) - 1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    records, rejects, _ = read_all(of_members(tmp_path, cut, huge))
+    assert [r.data for r in records] == [JPEG, JPEG] and not rejects
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
+
+
+@pytest.mark.parametrize("method", [8, 12, 14])
+def test_a_member_that_unpacks_to_more_than_it_states_costs_no_memory(tmp_path: Path, method: int) -> None:
+    bomb = Made(b"bomb.jpg", bytes(64 << 20), method, size=1000)
+    path = of_members(tmp_path, bomb, Made(b"a.jpg"))
+    code = f"""
+import resource
+from tests.sources.making import read_all
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+_, (reject,), _ = read_all({str(path)!r})
+assert reject.error == "ZipDamaged", reject
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 30 << 10
 
 
 @pytest.mark.parametrize("size", [1 << 40, 1 << 62, (1 << 64) - 2])

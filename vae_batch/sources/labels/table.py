@@ -7,6 +7,7 @@ through the file and needs few of its pages at a time.
 from __future__ import annotations
 
 import json
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -24,7 +25,8 @@ from vae_batch.sources.labels.types import LabelField
 
 BLOCK_ROWS = 1 << 16
 """Rows of a record batch, more or less."""
-DUCKDB_MEMORY = "1GB"
+DUCKDB_MEMORY, DUCKDB_THREADS = "512MB", 8
+"""Each thread holds buffers: with 64 of them the memory is not enough to sort anything."""
 
 _STORED = {"string": pa.string(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.uint8(), "json": pa.string()}
 _VIEWS: dict[str, Callable[[memoryview], Sequence[Any]]] = {
@@ -40,7 +42,12 @@ Place = tuple[int, int]
 
 def connect(scratch: Path) -> Any:
     """A DuckDB with bounded memory, which spills to a folder."""
-    return duckdb.connect(config={"memory_limit": DUCKDB_MEMORY, "temp_directory": str(scratch / "spilled")})
+    config = {
+        "memory_limit": DUCKDB_MEMORY,
+        "threads": min(os.cpu_count() or 1, DUCKDB_THREADS),
+        "temp_directory": str(scratch / "spilled"),
+    }
+    return duckdb.connect(config=config)
 
 
 def build_table(

@@ -61,10 +61,23 @@ def _borders(table: Table, here: bool) -> Borders:
 
 def _hashes(table: Table, handle: Handle, name: str) -> Hashes:
     hashes = Hashes()
+    for image_id in _ids(table, handle, name):
+        hashes.add(image_id)
+    return hashes
+
+
+def _ids(table: Table, handle: Handle, name: str) -> Iterator[str | None]:
     for chunk in chunks(table, handle, 0, sum(table.group_rows), [name]):
         for image_id in [None] * chunk.num_rows if isinstance(chunk, Damage) else texts(chunk.column(0)):
-            hashes.add(image_id or None)
-    return hashes
+            yield image_id or None
+
+
+def table_ids(root: str, shard: Shard, options: SourceOptions) -> Iterator[str | None]:
+    """The ids that a column holds, of each row; None where there is none. Raises SourceError, OSError."""
+    with open_table(root, shard.path) as (table, handle):
+        picked = pick(table.schema, options, shard.path)
+        if picked and picked.id:
+            yield from _ids(table, handle, picked.id)
 
 
 def read_table(

@@ -9,13 +9,10 @@ from vae_batch.sources.files import File
 from vae_batch.sources.sniff import HEAD_BYTES
 from vae_batch.sources.zip.directory import LOCAL_HEADER_BYTES, Entry
 from vae_batch.sources.zip.end import LOCAL
+from vae_batch.sources.zip.unpack import STORED, PackedError, head_bytes, unpack
 
-STORED, DEFLATED = 0, 8
-METHODS = {6: "implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd"}
-"""Names of methods that are not read."""
 _WINDOW = 4 << 20
 _GAP = 1 << 16
-_HEAD_PACKED = 1024
 
 
 class MemberError(Exception):
@@ -52,10 +49,8 @@ class MemberReader:
 
     def head(self, entry: Entry) -> bytes:
         """The first HEAD_BYTES of a member. Raises MemberError, OSError."""
-        packed = self._read(self._data_offset(entry), min(entry.packed, _HEAD_PACKED))
-        if entry.method == STORED:
-            return packed[:HEAD_BYTES]
-        return _inflate(packed, HEAD_BYTES)[0]
+        packed = self._read(self._data_offset(entry), min(entry.packed, head_bytes(entry.method)))
+        return _unpacked(entry, packed, HEAD_BYTES)[0][:HEAD_BYTES]
 
     def data(self, entry: Entry) -> bytes:
         """All of a member, of the stated size and checksum. Raises MemberError, OSError."""
@@ -65,7 +60,7 @@ class MemberReader:
         packed = self._read(start, entry.packed)
         if len(packed) < entry.packed:
             raise MemberError(f"is cut: the zip ends after {len(packed):,} of its {entry.packed:,} bytes")
-        data, whole = (packed, True) if entry.method == STORED else _inflate(packed, entry.size + 1)
+        data, whole = _unpacked(entry, packed, entry.size)
         if not whole or len(data) != entry.size:
             more = "more than " if len(data) > entry.size else ""
             raise MemberError(f"has {more}{min(len(data), entry.size):,} bytes where {entry.size:,} are stated")
@@ -95,10 +90,8 @@ class MemberReader:
         return self._buffer[low : low + n]
 
 
-def _inflate(packed: bytes, limit: int) -> tuple[bytes, bool]:
-    """Up to `limit` bytes of deflated data, and whether the data came to its end."""
-    inflater = zlib.decompressobj(wbits=-15)
+def _unpacked(entry: Entry, packed: bytes, size: int) -> tuple[bytes, bool]:
     try:
-        return inflater.decompress(packed, limit), inflater.eof
-    except zlib.error as error:
+        return unpack(entry.method, packed, size)
+    except PackedError as error:
         raise MemberError(f"cannot be unpacked: {error}") from None

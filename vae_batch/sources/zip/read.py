@@ -15,7 +15,8 @@ from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions, Stretch
 from vae_batch.sources.sniff import has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES, open_shard, too_large
 from vae_batch.sources.zip.directory import ENCRYPTED, IMAGE, LINK, REPEATED, ROW, Directory, Entry, directory_of
-from vae_batch.sources.zip.member import DEFLATED, METHODS, STORED, MemberError, MemberReader
+from vae_batch.sources.zip.member import MemberError, MemberReader
+from vae_batch.sources.zip.unpack import NOT_READ, READ
 from vae_batch.types import ImageRecord, Piece, Reject, Tally
 
 Labels = dict[str, Any]
@@ -150,9 +151,10 @@ def _check_readable(entry: Entry) -> None:
     """Refuse what the directory says cannot be read."""
     if entry.marks & ENCRYPTED:
         raise _RefusedError("EncryptedMember", "the member is encrypted: pack the zip anew without a password")
-    if entry.method not in (STORED, DEFLATED):
-        name = METHODS.get(entry.method, "unknown")
+    if entry.method not in READ:
+        name = NOT_READ.get(entry.method, "unknown")
         raise _RefusedError(
             "UnsupportedMethod",
-            f"the member is packed by method {entry.method} ({name}); stored and deflated ones are read: pack it anew",
+            f"the member is packed by method {entry.method} ({name}); read are those that are stored, deflated, or "
+            "packed by bzip2 or LZMA: pack it anew",
         )
