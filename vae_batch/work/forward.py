@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from vae_batch.errors import ModelError
-from vae_batch.models import VAE, load_model
+from vae_batch.models import VAE, load_model, memory_watched
 from vae_batch.specs import Precision
 from vae_batch.work.job import EncodeJob
 
@@ -67,9 +67,15 @@ class Forward:
     def __init__(self, job: EncodeJob, device: str) -> None:
         _settle_torch(device)
         self.job, self.device = job, device
-        self.batch_size = job.batch_size or BATCH_SIZE[device]
+        self.batch_size = self._asked = job.batch_size or BATCH_SIZE[device]
+        """Images at once; may be set between units."""
         self._models: dict[Precision, VAE] = {}
-        self._model(job.precision)
+        with memory_watched(device):
+            self._model(job.precision)
+
+    def take_at_most(self, most: int | None) -> None:
+        """From the next unit on encode so many images at once at most; None: as many as the job says."""
+        self.batch_size = min(self._asked, most or self._asked)
 
     def __call__(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
         """Encode a batch.
@@ -81,7 +87,14 @@ class Forward:
         Returns:
             The latents, and the slots whose values were taken from fp32 because those of the job's precision are
             not finite.
+
+        Raises:
+            DeviceMemoryError: so many images at once are too many.
         """
+        with memory_watched(self.device, len(pixels)):
+            return self._repaired(pixels, used)
+
+    def _repaired(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
         latents = self._run(pixels, self.job.precision)
         spoiled = used & ~latents.finite()
         if self.job.precision == "fp32" or not spoiled.any():
@@ -89,15 +102,19 @@ class Forward:
         latents.take(self._run(pixels, "fp32"), spoiled)
         return latents, set(np.flatnonzero(spoiled).tolist())
 
-    @cached_property
+    @property
     def numerics(self) -> str:
         """Say what may move a value by rounding: batch shape, device kind, library versions. JSON."""
+        return json.dumps({"batch_size": self.batch_size, **self._platform})
+
+    @cached_property
+    def _platform(self) -> dict[str, str]:
         if self.device == "cuda":
             device, capability = torch.cuda.get_device_name(), str(torch.cuda.get_device_capability())
         else:
             device, capability = platform.machine(), _cpu_capability()
         libraries = {name: version(name) for name in ("torch", "numpy", "pillow", "simplejpeg", "pyarrow")}
-        return json.dumps({"batch_size": self.batch_size, "device": device, "capability": capability, **libraries})
+        return {"device": device, "capability": capability, **libraries}
 
     def _run(self, pixels: np.ndarray, precision: Precision) -> Latents:
         model = self._model(precision)
