@@ -234,7 +234,7 @@ class Pool:
 
     def _ran_out(self, worker: _Worker, error: DeviceMemoryError) -> None:
         """A fresh replica takes the place of one whose memory did not hold a batch, or the model."""
-        self._remove(worker, _obituary(worker, "ran out of memory and was ended"))
+        self._remove(worker, _obituary(worker, "ran out of memory"))
         if error.batch_size is None:
             self._died_idle(str(error), error)
         else:
@@ -313,6 +313,6 @@ class Pool:
 
 
 def _obituary(worker: _Worker, died: str = "died") -> str:
-    where = f"on {worker.info.host} (pid {worker.info.pid}) {died}" if worker.info else "died while starting"
+    where = f"on {worker.info.host} (pid {worker.info.pid}) {died}" if worker.info else f"{died} while starting"
     units = ", ".join(map(str, worker.units))
     return f"A replica {where}; another takes its place" + (f" and redoes unit {units}." if units else ".")

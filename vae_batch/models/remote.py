@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,10 +17,7 @@ def fetch_model(uri: str) -> Path:
     Raises:
         ModelError: it is not there, or cannot be read.
     """
-    storage.sweep(uri)  # copies that killed processes left here
-    folder = storage.scratch(uri, "model")
-    folder.mkdir()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = storage.own_folder("model")
     for name in (CONFIG, WEIGHTS):
         try:
             storage.fetch(storage.join(uri, name), folder)
