@@ -44,8 +44,8 @@ class _Worker:
     """A replica as the pool sees it."""
 
     handle: Any
-    again: bool = False
-    """Whether it tries again what was too much for another one's memory; until its first success."""
+    retries: int | None = None
+    """The batch size that was too much for another one's memory, and that it tries again; until its first success."""
     placed: bool = False
     info: ReplicaInfo | None = None
     units: deque[int] = field(default_factory=deque)
@@ -143,8 +143,8 @@ class Pool:
                 "by other work (see `ray status`); ask for less with --cpus-per-replica or --gpus-per-replica"
             )
 
-    def _add(self, again: bool = False) -> None:
-        worker = _Worker(self._spawn(), again)
+    def _add(self, retries: int | None = None) -> None:
+        worker = _Worker(self._spawn(), retries)
         self._workers.append(worker)
         self._watch(worker, "place", worker.handle.place.remote())
         self._watch(worker, "setup", worker.handle.setup.remote(self._memory.most))
@@ -207,7 +207,7 @@ class Pool:
             self._quarantine.examined(unit, value)
             self._todo.appendleft(unit)
         else:
-            worker.failures, worker.again = 0, False
+            worker.failures, worker.retries = 0, None
             self._on_result(worker.units.popleft(), value)
 
     def _failed(self, worker: _Worker, what: str, error: RayTaskError) -> None:
@@ -238,7 +238,12 @@ class Pool:
         if error.batch_size is None:
             self._died_idle(str(error), error)
         else:
-            self._add(self._memory.ran_out(worker.units[0], error.batch_size, worker.again, str(error)))
+            self._go_on(worker, error.batch_size, str(error))
+
+    def _go_on(self, worker: _Worker, batch_size: int, why: str) -> None:
+        """Start a replica that tries the same batch again, or smaller ones. Raises DeviceMemoryError at last."""
+        same = self._memory.ran_out(worker.units[0], batch_size, worker.retries == batch_size, why)
+        self._add(retries=batch_size if same else None)
 
     def _lost(self, worker: _Worker, error: RayError) -> None:
         """A process or node died."""
@@ -254,18 +259,18 @@ class Pool:
 
     def _starved(self, worker: _Worker, why: str) -> None:
         """Ray killed a replica because its node ran low on memory: no image is to blame."""
-        unit, info = worker.units[0], worker.info
+        info = worker.info
         self._remove(worker, _obituary(worker, "was killed, since its node ran low on memory"))
         batch_size = min(info.batch_size, self._memory.most or info.batch_size) if info else 1
-        if not worker.again:
-            self._add(again=True)
-        elif info and info.device == "cpu" and batch_size > 1:
-            self._add(self._memory.ran_out(unit, batch_size, True, why))
+        if info and info.device == "cpu" and batch_size > 1:
+            self._go_on(worker, batch_size, why)
+        elif worker.retries != batch_size:
+            self._add(retries=batch_size)
         elif self.size > 1:
             self.size -= 1
             self._on_loss(f"Its place is given up, {self.size} are left. Ray says: {why}")
         else:
-            self._quarantine.starved(unit, why)
+            self._quarantine.starved(worker.units[0], why)
 
     def _died_idle(self, why: str, error: ClusterError) -> None:
         """Give up the place of replicas that do not start; the last one's with this error."""
