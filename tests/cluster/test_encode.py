@@ -393,7 +393,7 @@ def test_progress_says_what_it_should(ray_session: None, faces: Path, model: Pat
     assert "rejects" in report.states[-1] and "of 2 replicas" in report.states[-1]
     assert "bounds this job" in report.text
     summary = json.loads((tmp_path / "out" / ".vae_batch" / "summary.json").read_text())
-    assert set(summary["run"]["stage_seconds"]) == {"decode", "device", "read", "wait", "write"}
+    assert set(summary["run"]["stage_seconds"]) == {"decode", "device", "publish", "read", "wait", "write"}
 
 
 def test_a_model_that_does_not_say_its_image_size_takes_64_and_the_user_is_told(

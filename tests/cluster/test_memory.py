@@ -92,10 +92,8 @@ def test_an_encoder_says_that_it_is_out_of_memory(faces: Path, tmp_path: Path, h
         encoder.encode(unit)
     assert caught.value.batch_size == 16
     assert Layout.of(tmp_path / "out").parts() == (set(), []) and not list((tmp_path / "out/.vae_batch/tmp").iterdir())
-    encoder.forward.take_at_most(5)
-    assert encoder.encode(unit).rows == unit.seen and batch_sizes(tmp_path / "out") == [5]
-    encoder.forward.take_at_most(None)
-    assert encoder.forward.batch_size == 16
+    assert encoder.encode(unit, batch_size=5).rows == unit.seen and batch_sizes(tmp_path / "out") == [5]
+    assert (encoder.forward.at_most(5), encoder.forward.at_most(None)) == (5, 16)
 
 
 def test_a_model_without_memory_while_it_is_loaded(
@@ -114,9 +112,8 @@ def test_recomputing_takes_the_batch_size_of_each_footer(faces: Path, tmp_path: 
     """The values of this model show any other one."""
     file, job = open_job(prepare(spec(faces, "hungry:Hungry", tmp_path / "out")))
     encoder, plan = UnitEncoder(job, "cpu", 1), open_plan(Layout.of(tmp_path / "out"), file.plan)
-    for number, most in enumerate((16, 3, 7)):
-        encoder.forward.take_at_most(most)
-        encoder.encode(plan[number])
+    for number, batch_size in enumerate((None, 3, 7)):
+        encoder.encode(plan[number], batch_size=batch_size)
     assert batch_sizes(tmp_path / "out") == [16, 3, 7]
     assert [recompute(encoder, plan[number]) for number in range(3)] == [[], [], []]
     assert "column mean differs when encoded again, by up to" in recompute(encoder, plan[0], most=8)[0]

@@ -59,21 +59,23 @@ class Fake:
                 break
             except FileExistsError:
                 continue
-        self.since = time.monotonic()
         what, times = self.mischief.get(unit.number, ("", 0))
         if attempt < times:
             if what in ("die", "poison"):
                 time.sleep(0.3)  # the result before it is on its way
                 os._exit(1)
             if what == "hang":
+                self.since = time.monotonic()
                 time.sleep(3600)
+            if what == "slow":
+                time.sleep(1.0)
+                return unit.number * 10
             if what == "model":
                 raise ModelError("bad model")
             if what == "memory":
                 raise DeviceMemoryError("out of memory", most or 64)
             raise OSError(5, "Input/output error")
         time.sleep(0.01)
-        self.since = None
         return unit.number * 10
 
 
@@ -89,7 +91,7 @@ def make(
 
     def spawn(start: str = more.pop("start", ""), cpus: float = more.pop("cpus", 0.5)) -> Any:
         actor = ray.remote(concurrency_groups={"control": 1})(Fake)
-        return actor.options(num_cpus=cpus, max_restarts=0).remote(str(diary), mischief, start)
+        return actor.options(num_cpus=cpus, max_restarts=0, max_concurrency=2).remote(str(diary), mischief, start)
 
     def on_result(unit: int, value: int) -> None:
         results.setdefault(unit, []).append(value)
@@ -158,6 +160,21 @@ def test_a_pool_with_fewer_places_than_replicas_works_with_those(diary: Path) ->
     assert len(results) == 9
 
 
+def test_results_may_come_in_another_order_than_their_units_went_out(diary: Path) -> None:
+    workers, results = make(diary, {0: ("slow", 1)}, size=1)
+    workers.run(range(6))
+    assert results == {n: [n * 10] for n in range(6)}
+    assert next(iter(results)) == 1
+
+
+def test_a_unit_is_not_blamed_for_good_for_the_death_of_the_one_beside_it(diary: Path) -> None:
+    """Unit 0 is still being published each time that unit 1 kills the replica, as long as both are there."""
+    workers, results = make(diary, {0: ("slow", 99), 1: ("poison", 2)}, size=1, quarantine=Quarantine(60))
+    workers.run(range(6))
+    assert results == {n: [n * 10] for n in range(6)}
+    assert examined(diary) == [1]
+
+
 def examined(diary: Path) -> list[int]:
     return sorted(int(file.name.split("-")[1]) for file in diary.glob("examined-*"))
 
@@ -207,10 +224,10 @@ def test_losing_every_replica_late_is_no_lack_of_room(diary: Path, monkeypatch: 
     made._unplaced_since = None
     slow = made._took
 
-    def later(worker: Any, what: str, value: Any) -> None:
+    def later(worker: Any, what: str, unit: int, value: Any) -> None:
         if what == "setup" and not results:
             time.sleep(8.5)
-        slow(worker, what, value)
+        slow(worker, what, unit, value)
 
     monkeypatch.setattr(made, "_took", later)
     made.run(range(6))

@@ -15,7 +15,14 @@ from vae_batch.sources import count_images, default_unit_size, open_source, plan
 
 @pytest.mark.parametrize(
     ("total", "row_bytes", "size"),
-    [(0, None, 256), (400, None, 256), (64_000, 1000, 1000), (50_000_000, None, 8192), (50_000_000, 196_608, 2604)],
+    [
+        (0, None, 256),
+        (400, None, 256),
+        (64_000, 1000, 768),
+        (50_000_000, None, 8192),
+        (50_000_000, 196_608, 2560),
+        (9, 5_000_000, 102),
+    ],
 )
 def test_default_unit_size(total: int, row_bytes: int | None, size: int) -> None:
     assert default_unit_size(total, row_bytes) == size

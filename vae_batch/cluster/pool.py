@@ -49,12 +49,10 @@ class _Worker:
     placed: bool = False
     info: ReplicaInfo | None = None
     units: deque[int] = field(default_factory=deque)
-    """In hand: the first is running, the second queued."""
+    """In hand: the first is running, or being published while the second runs already."""
     progress: tuple[int, int, int, float] = (-1, 0, 0, 0.0)
     asked: float | None = None
     """Since when a progress call is under way."""
-    examining: bool = False
-    """Whether its unit is in quarantine there."""
     failures: int = 0
     """Since its last success."""
     rests_until: float = 0.0
@@ -93,7 +91,8 @@ class Pool:
         self._on_result, self._on_tick, self._on_ready, self._on_loss = on_result, on_tick, on_ready, on_loss
         self._quarantine, self._memory = quarantine or Quarantine(), memory or Memory()
         self._workers: list[_Worker] = []
-        self._refs: dict[Any, tuple[_Worker, str]] = {}
+        self._refs: dict[Any, tuple[_Worker, str, int]] = {}
+        """Worker, call and unit (-1: none) of what is under way."""
         self._todo: deque[int] = deque()
         self._failures: Counter[int] = Counter()
         self._idle_deaths = 0
@@ -107,7 +106,7 @@ class Pool:
 
     def in_hand(self) -> tuple[int, int]:
         """Images done and rejects in units that are not finished."""
-        current = [w.progress for w in self._workers if w.units and w.progress[0] == w.units[0]]
+        current = [w.progress for w in self._workers if w.units and w.progress[0] in w.units]
         return sum(p[1] for p in current), sum(p[2] for p in current)
 
     def run(self, units: Sequence[int]) -> None:
@@ -150,11 +149,12 @@ class Pool:
         self._watch(worker, "setup", worker.handle.setup.remote(self._memory.most))
 
     def _hand_out(self) -> None:
-        """One unit running and one queued per replica; the last units, and suspects, are not queued behind others."""
+        """One unit running and one queued per replica; but not of the last ones, nor those that must be alone."""
         for depth in (1, 2):
             for worker in self._workers:
-                spare = depth == 1 or (len(self._todo) > len(self._workers) and not worker.examining)
-                if not self._todo or (depth == 2 and self._quarantine.suspects(self._todo[0])):
+                alone = any(map(self._quarantine.alone, worker.units))
+                spare = depth == 1 or (len(self._todo) > len(self._workers) and not alone)
+                if not self._todo or (depth == 2 and self._quarantine.alone(self._todo[0])):
                     return
                 rests = worker.rests_until > time.monotonic()
                 if spare and worker.info and not rests and len(worker.units) < depth:
@@ -163,14 +163,13 @@ class Pool:
     def _give(self, worker: _Worker, number: int) -> None:
         worker.units.append(number)
         unit = self._get_unit(number)
-        worker.examining = self._quarantine.suspects(number)
-        if worker.examining:
-            self._watch(worker, "quarantine", self._quarantine.examine(worker.handle, unit))
+        if self._quarantine.suspects(number):
+            self._watch(worker, "quarantine", self._quarantine.examine(worker.handle, unit), number)
         else:
-            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit, self._memory.most))
+            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit, self._memory.most), number)
 
-    def _watch(self, worker: _Worker, what: str, ref: Any) -> None:
-        self._refs[ref] = (worker, what)
+    def _watch(self, worker: _Worker, what: str, ref: Any, unit: int = -1) -> None:
+        self._refs[ref] = (worker, what, unit)
 
     def _settle_some(self) -> None:
         if not self._refs:  # all rest
@@ -184,17 +183,17 @@ class Pool:
                 self._settle(ref)
 
     def _settle(self, ref: Any) -> None:
-        worker, what = self._refs.pop(ref)
+        worker, what, unit = self._refs.pop(ref)
         try:
             value = ray.get(ref)
         except RayTaskError as error:
-            self._failed(worker, what, error)
+            self._failed(worker, what, unit, error)
         except RayError as error:
             self._lost(worker, error)
         else:
-            self._took(worker, what, value)
+            self._took(worker, what, unit, value)
 
-    def _took(self, worker: _Worker, what: str, value: Any) -> None:
+    def _took(self, worker: _Worker, what: str, unit: int, value: Any) -> None:
         if what == "place":
             worker.placed = True
         elif what == "setup":
@@ -203,22 +202,23 @@ class Pool:
         elif what == "progress":
             worker.progress, worker.asked = value, None
         elif what == "quarantine":
-            unit, worker.examining = worker.units.popleft(), False
+            worker.units.remove(unit)
             self._quarantine.examined(unit, value)
             self._todo.appendleft(unit)
         else:
             worker.failures, worker.retries = 0, None
-            self._on_result(worker.units.popleft(), value)
+            worker.units.remove(unit)
+            self._on_result(unit, value)
 
-    def _failed(self, worker: _Worker, what: str, error: RayTaskError) -> None:
+    def _failed(self, worker: _Worker, what: str, unit: int, error: RayTaskError) -> None:
         """A method raised: our own errors end the job, others are tried again a few times."""
         cause = error.cause if isinstance(error.cause, Exception) else error
         if isinstance(cause, DeviceMemoryError):
-            self._ran_out(worker, cause)
+            self._ran_out(worker, unit, cause)
             return
         if what not in ("unit", "quarantine"):
             raise (cause if isinstance(cause, VaeBatchError) else ClusterError(f"a replica did not start: {error}"))
-        unit, worker.examining = worker.units.popleft(), False
+        worker.units.remove(unit)
         self._failures[unit] += 1
         if isinstance(cause, VaeBatchError):
             raise cause
@@ -232,17 +232,17 @@ class Pool:
         if worker.failures >= MAX_FAILURES_IN_A_ROW:
             self._remove(worker, _obituary(worker, f"failed {worker.failures} times in a row and was ended"))
 
-    def _ran_out(self, worker: _Worker, error: DeviceMemoryError) -> None:
+    def _ran_out(self, worker: _Worker, unit: int, error: DeviceMemoryError) -> None:
         """A fresh replica takes the place of one whose memory did not hold a batch, or the model."""
         self._remove(worker, _obituary(worker, "ran out of memory"))
         if error.batch_size is None:
             self._died_idle(str(error), error)
         else:
-            self._go_on(worker, error.batch_size, str(error))
+            self._go_on(worker, unit, error.batch_size, str(error))
 
-    def _go_on(self, worker: _Worker, batch_size: int, why: str) -> None:
+    def _go_on(self, worker: _Worker, unit: int, batch_size: int, why: str) -> None:
         """Start a replica that tries the same batch again, or smaller ones. Raises DeviceMemoryError at last."""
-        same = self._memory.ran_out(worker.units[0], batch_size, worker.retries == batch_size, why)
+        same = self._memory.ran_out(unit, batch_size, worker.retries == batch_size, why)
         self._add(retries=batch_size if same else None)
 
     def _lost(self, worker: _Worker, error: RayError) -> None:
@@ -251,9 +251,9 @@ class Pool:
             self._starved(worker, str(error).partition("\n")[0])
             return
         self._remove(worker, _obituary(worker))
-        if worker.units:
-            self._quarantine.died(worker.units[0], str(error))
-        elif worker.info is None:
+        for unit in worker.units:
+            self._quarantine.died(unit, str(error))
+        if worker.info is None:
             what = f"{MAX_IDLE_DEATHS} replicas in a row died while starting. Ray says: {error}"
             self._died_idle(f"Ray says: {error}", ClusterError(what))
 
@@ -263,7 +263,7 @@ class Pool:
         self._remove(worker, _obituary(worker, "was killed, since its node ran low on memory"))
         batch_size = min(info.batch_size, self._memory.most or info.batch_size) if info else 1
         if info and info.device == "cpu" and batch_size > 1:
-            self._go_on(worker, batch_size, why)
+            self._go_on(worker, worker.units[0], batch_size, why)
         elif worker.retries != batch_size:
             self._add(retries=batch_size)
         elif self.size > 1:
@@ -314,7 +314,7 @@ class Pool:
             silent = 0.0 if worker.asked is None else now - worker.asked
             if worker.progress[3] > limit or silent > max(limit, SILENT_SECONDS):
                 self._remove(worker, _obituary(worker, f"hung for more than {limit:g} s and was killed"))
-                self._quarantine.hung(worker.units[0])
+                self._quarantine.hung(worker.progress[0] if worker.progress[0] in worker.units else worker.units[0])
 
 
 def _obituary(worker: _Worker, died: str = "died") -> str:

@@ -40,6 +40,10 @@ class Quarantine:
         """Whether a unit is to be examined before it runs again."""
         return unit in self._suspects
 
+    def alone(self, unit: int) -> bool:
+        """Whether a unit must have a replica to itself: of two that are in hand when it dies, which one was it?"""
+        return unit in self._suspects or self._deaths[unit] > 0
+
     def died(self, unit: int, reason: str) -> None:
         """A replica died with this unit in hand; a lost node is not held against it. Raises UnitError at last."""
         if _NODE_LOST in reason:

@@ -45,7 +45,7 @@ class ReplicaInfo:
 class Replica:
     """Methods that the pool calls; torch is first imported in `setup`.
 
-    `process` and `check` run one at a time; `place` and `progress` answer at any moment, from another thread.
+    Two units may be in hand: one is published while the next is made. `place` and `progress` answer at any moment.
     """
 
     def __init__(self, job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> None:
@@ -82,7 +82,8 @@ class Replica:
             install_sources(self._sources)
         device = self._device()
         self._encoder = UnitEncoder(self._job, device, self._resources.cpus)
-        forward = self._ready(most).forward
+        forward = self._encoder.forward
+        forward.batch_size = forward.at_most(most)
         return ReplicaInfo(socket.gethostname(), os.getpid(), device, forward.batch_size, forward.numerics)
 
     def _device(self) -> str:
@@ -113,7 +114,8 @@ class Replica:
         if not self._sees_out:
             check_out(self._job)
             self._sees_out = True
-        return self._ready(most).encode(unit)
+        encoder = self._ready()
+        return encoder.encode(unit, batch_size=encoder.forward.at_most(most))
 
     def quarantine(self, unit: Unit, hang_seconds: float) -> list[Poison]:
         """Find the images that kill or hang the process that decodes them; see `work.quarantine.examine`."""
@@ -123,7 +125,8 @@ class Replica:
 
     def probe(self, unit: Unit, images: int, most: int | None = None) -> tuple[int, float]:
         """Time the first images of a unit; see `UnitEncoder.probe`."""
-        return self._ready(most).probe(unit, images)
+        encoder = self._ready()
+        return encoder.probe(unit, images, encoder.forward.at_most(most))
 
     def check(self, unit: Unit, most: int | None = None) -> list[str]:
         """Make a unit again beside OUT and compare; give the findings."""
@@ -131,11 +134,9 @@ class Replica:
 
         return recompute(self._ready(), unit, most)
 
-    def _ready(self, most: int | None = None) -> UnitEncoder:
-        """The encoder, told how many images it takes at once."""
+    def _ready(self) -> UnitEncoder:
         if self._encoder is None:
             raise RuntimeError("setup() was not called")
-        self._encoder.forward.take_at_most(most)
         return self._encoder
 
 
@@ -160,7 +161,7 @@ def spawn(job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> A
         num_gpus=resources.gpus,
         max_restarts=0,
         max_task_retries=0,
-        max_concurrency=1,
+        max_concurrency=2,
     ).remote(job, resources, dict(sources))
 
 

@@ -188,6 +188,8 @@ class Run:
 def bound_by(seconds: Counter[str], total: float, precision: str) -> str:
     """Name in one sentence the stage that bounds the job, from seconds by stage summed over the replicas."""
     share = {stage: seconds[stage] / total for stage in ("device", "write", "wait")}
+    if seconds["publish"] > total:
+        return "Publishing bounds this job, the storage that holds OUT is slow: larger units (--unit-size) may help."
     if share["wait"] > max(share["device"], share["write"]):
         slow = max(("read", "decode"), key=lambda stage: seconds[stage])
         advice = {

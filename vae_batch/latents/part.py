@@ -18,9 +18,6 @@ from vae_batch.latents.moments import Moments
 from vae_batch.latents.schema import storage_options
 from vae_batch.types import Reject
 
-MERGE_ROWS = 1024
-"""Batches are gathered until they have so many rows."""
-
 _ADDRESS = re.compile(" object at 0x[0-9a-f]+")
 """Where Python says which object it speaks of: not the same from one attempt to the next."""
 
@@ -40,13 +37,12 @@ REJECTS_SCHEMA = pa.schema(
 class PartWriter:
     """Writes record batches to an unfinished part, in row groups of a fixed size.
 
-    Use as a context manager: whatever was not committed is removed.
+    Use as a context manager: it closes the file; one without a footer is the caller's to remove.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int, moments: Moments) -> None:
         self.path, self.rows = path, 0
         self._schema, self._row_group_rows = schema, row_group_rows
-        self._small: list[pa.RecordBatch] = []
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._digests, self._moments = Digests(schema), moments
@@ -58,26 +54,16 @@ class PartWriter:
     def __exit__(self, *_: object) -> None:
         if self._writer.is_open:
             self._writer.close()
-        self.path.unlink(missing_ok=True)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows."""
+        """Add rows; the more at a time the better."""
         self.rows += len(batch)
-        self._small.append(batch)
-        if sum(map(len, self._small)) >= min(MERGE_ROWS, self._row_group_rows):
-            self._merge()
+        self._digests.update(batch)
+        self._moments.update(batch)
+        self._waiting.append(batch)
+        self._waiting_rows += len(batch)
         if self._waiting_rows >= self._row_group_rows:
             self._flush(self._waiting_rows // self._row_group_rows * self._row_group_rows)
-
-    def _merge(self) -> None:
-        """Make one batch of the small ones: a call for each of them, and for their many buffers, would cost more."""
-        if self._small:
-            batch = pa.concat_batches(self._small)
-            self._small = []
-            self._digests.update(batch)
-            self._moments.update(batch)
-            self._waiting.append(batch)
-            self._waiting_rows += len(batch)
 
     def _flush(self, rows: int) -> None:
         table = pa.Table.from_batches(self._waiting, self._schema)
@@ -88,7 +74,6 @@ class PartWriter:
 
     def finish(self, footer: Mapping[str, str]) -> None:
         """Close the file with its footer; our own keys get the prefix `vae_batch.`."""
-        self._merge()
         self._flush(self._waiting_rows)
         full = {
             **footer,

@@ -13,6 +13,8 @@ from vae_batch.sources.shard import Index, Shard, Stretch
 from vae_batch.types import Piece
 
 _MAX_BORDERS = 1 << 16
+WHOLE = 256
+"""Images: whole batches of any usual size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Cuts:
     """Rows whose id an earlier row of the source has, ascending."""
 
     def split(self, shard: Shard, size: int) -> Iterator[Stretch]:
-        """Cut into about equal pieces at borders; the last one goes to the end. See `Index`."""
-        count = max(1, round(self.rows / size))
-        wanted = [self.rows * i // count for i in range(1, count)]
+        """Cut into about equal pieces, of whole batches where it can be; the last goes to the end. See `Index`."""
+        count, whole = max(1, round(self.rows / size)), min(WHOLE, size)
+        wanted = [round(self.rows * i / count / whole) * whole for i in range(1, count)]
         cuts = np.unique(np.searchsorted(self.border_rows, wanted))
         cuts = cuts[(cuts > 0) & (cuts < len(self.border_rows))]
         starts = [0, *self.border_offsets[cuts].tolist(), None]

@@ -23,12 +23,16 @@ SPLIT_AT = 1.5
 def default_unit_size(total: int, row_bytes: int | None = None) -> int:
     """Files in a unit: a 64th of the collection, but 256 to 8,192, and never more than 512 MB of output.
 
+    From 256 on it is a multiple of that, and so of the usual batch sizes: few forward passes are filled up.
+
     Args:
         total: files in the collection.
         row_bytes: bytes of output for each image, if known.
     """
     size = min(max(-(-total // 64), MIN_UNIT), MAX_UNIT)
-    return size if row_bytes is None else max(1, min(size, MAX_PART_BYTES // max(1, row_bytes)))
+    if row_bytes is not None:
+        size = max(1, min(size, MAX_PART_BYTES // max(1, row_bytes)))
+    return size // MIN_UNIT * MIN_UNIT or size
 
 
 def plan_units(source: Source, unit_size: int | None = None, row_bytes: int | None = None) -> Iterator[Unit]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,11 @@ from vae_batch.work.clock import Clock, Watch
 from vae_batch.work.feed import Batch, Feed, reject
 from vae_batch.work.forward import Forward, Latents
 from vae_batch.work.job import EncodeJob
+from vae_batch.work.prefetch import prefetch
 from vae_batch.work.rows import RowMaker
+
+AHEAD = 2
+"""Batches that the model may be ahead of the writing."""
 
 
 class UnitEncoder:
@@ -39,24 +44,39 @@ class UnitEncoder:
         self.progress = (-1, 0, 0)
         """The unit in hand, its images done, its rejects so far: read by another thread."""
         self.watch = Watch()
-        alone = device == "cpu" and threads == 1
-        self._pool = None if alone else ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.alone = device == "cpu" and threads == 1
+        """Whether decoding, model and writing share one core: to overlap them there is to wait for each other."""
+        self._pool = None if self.alone else ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="unit")
         pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
 
-    def encode(self, unit: Unit, layout: Layout | None = None) -> Receipt:
-        """Make a unit's part and publish it.
+    def encode(self, unit: Unit, layout: Layout | None = None, batch_size: int | None = None) -> Receipt:
+        """Make a unit's part and publish it; called from two threads, one unit is published while the next is made.
 
         Args:
             unit: the unit.
             layout: where to publish; None: the job's OUT.
+            batch_size: images at once; None: as many as the job says.
 
         Raises:
+            DeviceMemoryError: so many images at once are too many.
             UnitError: rows + rejects + skipped + excluded is not seen. Nothing is published then.
             OSError: a transport error; the attempt may be repeated.
         """
         layout = layout or Layout(self.job.out)
-        attempt = _Attempt(self, unit)
-        schema, unfinished = self.job.schema, storage.scratch(layout.tmp, f"part-{unit.number:06d}")
+        unfinished = storage.scratch(layout.tmp, f"part-{unit.number:06d}")
+        try:
+            receipt = self._maker.submit(self._make, unit, layout, unfinished, batch_size).result()
+            begun = time.perf_counter()
+            storage.publish(unfinished, layout.part(unit.number), layout.tmp)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        receipt.seconds["publish"] = time.perf_counter() - begun
+        return receipt
+
+    def _make(self, unit: Unit, layout: Layout, unfinished: Path, batch_size: int | None) -> Receipt:
+        self.forward.batch_size = batch_size or self.forward.at_most(None)
+        attempt, schema = _Attempt(self, unit), self.job.schema
         moments = Moments(schema.latent_shape)
         with PartWriter(unfinished, attempt.maker.schema, schema.row_group_rows, moments) as part:
             for batch in attempt.batches():
@@ -67,17 +87,16 @@ class UnitEncoder:
                 footer = attempt.footer()
                 footer["rejects_file"] = write_rejects(layout, unit.number, attempt.all_rejects())
                 part.finish(footer)
-                size = unfinished.stat().st_size
-                storage.publish(unfinished, layout.part(unit.number), layout.tmp)
-        return attempt.receipt(part.rows, size)
+        return attempt.receipt(part.rows, unfinished.stat().st_size)
 
-    def probe(self, unit: Unit, images: int) -> tuple[int, float]:
+    def probe(self, unit: Unit, images: int, batch_size: int | None = None) -> tuple[int, float]:
         """Time the way from bytes to rows for the first images of a unit; nothing is written.
 
         Returns:
             Images done, and seconds; the first batch, which warms up, does not count if there are others.
         """
-        batches = _Attempt(self, unit).batches()
+        self.forward.batch_size = batch_size or self.forward.at_most(None)
+        batches = _Attempt(self, unit).batches(enough=1)
         start, done, warm = time.perf_counter(), 0, (0, 0.0)
         for _ in batches:
             done = self.progress[1]
@@ -111,23 +130,36 @@ class _Attempt:
             encoder.watch,
         )
 
-    def batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Iterate over the unit's rows, a batch at a time."""
-        forward, images = self._encoder.forward, 0
-        tick = time.thread_time if forward.device == "cpu" else time.perf_counter
+    def batches(self, enough: int | None = None) -> Generator[pa.RecordBatch, None, None]:
+        """Iterate over the unit's rows, `enough` images at a time or some more; None: as many as pay."""
+        images, encoded = 0, self._encoded()
         self._encoder.progress = (self.unit.number, 0, 0)
+        for batch, latents, repaired in encoded if self._encoder.alone else prefetch(encoded, AHEAD):
+            with self.clock("write"):
+                self._take(batch, latents, repaired)
+            images += len(batch.records)
+            self._encoder.progress = (self.unit.number, images, len(self.rejects))
+            if len(self.maker) >= (enough or self.maker.enough):
+                yield self._made()
+        if len(self.maker):
+            yield self._made()
+
+    def _encoded(self) -> Generator[tuple[Batch, Latents, set[int]], None, None]:
+        """Give batches, whose pixels are gone by the next, with their latents."""
+        forward = self._encoder.forward
+        tick = time.thread_time if forward.device == "cpu" else time.perf_counter
         for batch in self.feed:
             used = np.zeros(len(batch.pixels), bool)
             used[batch.slots()] = True
             with self.clock("device", tick):
                 latents, repaired = forward(batch.pixels, used)
-            with self.clock("write"):
-                rows = self._rows_of(batch, latents, repaired)
-            images += len(batch.records)
-            self._encoder.progress = (self.unit.number, images, len(self.rejects))
-            yield rows
+            yield batch, latents, repaired
 
-    def _rows_of(self, batch: Batch, latents: Latents, repaired: set[int]) -> pa.RecordBatch:
+    def _made(self) -> pa.RecordBatch:
+        with self.clock("write"):
+            return self.maker.rows()
+
+    def _take(self, batch: Batch, latents: Latents, repaired: set[int]) -> None:
         self._reject_values(batch, latents.finite(), "NonFinite", "values that are not finite, in fp32 too")
         if self.job.schema.store == "float16":
             self._reject_values(
@@ -138,7 +170,7 @@ class _Attempt:
         self.fp32_rows += [self._rows + i for i, slot in enumerate(slots) if slot in repaired]
         self._rows += len(slots)
         records, sizes = [batch.records[s] for s in slots], [batch.sizes[s] for s in slots]
-        return self.maker.rows(records, sizes, [batch.sha256.get(s) for s in slots], latents, slots)
+        self.maker.add(records, sizes, [batch.sha256.get(s) for s in slots], latents.at(slots))
 
     def _reject_values(self, batch: Batch, good: np.ndarray, error: str, what: str) -> None:
         for slot in batch.slots():

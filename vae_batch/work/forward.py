@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -55,6 +56,22 @@ class Latents:
             if mine is not None:
                 mine[slots] = theirs[slots]
 
+    def at(self, slots: Sequence[int]) -> Latents:
+        """Give those of some slots."""
+        variance, kl, mse = (None if x is None else x[slots] for x in (self.variance, self.kl, self.mse))
+        return Latents(self.mean[slots], variance, kl, mse)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Latents]) -> Latents:
+        """Put the slots of several of one model behind each other."""
+        variance, kl, mse = (_joined([getattr(p, name) for p in parts]) for name in ("variance", "kl", "mse"))
+        return cls(np.concatenate([p.mean for p in parts]), variance, kl, mse)
+
+
+def _joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+    found = [array for array in arrays if array is not None]
+    return np.concatenate(found) if found else None
+
 
 class Forward:
     """The job's model on a device; loads a second copy in fp32 only if reduced precision fails.
@@ -68,14 +85,14 @@ class Forward:
         _settle_torch(device)
         self.job, self.device = job, device
         self.batch_size = self._asked = job.batch_size or BATCH_SIZE[device]
-        """Images at once; may be set between units."""
+        """Images at once, in the unit that is being made."""
         self._models: dict[Precision, VAE] = {}
         with memory_watched(device):
             self._model(job.precision)
 
-    def take_at_most(self, most: int | None) -> None:
-        """From the next unit on encode so many images at once at most; None: as many as the job says."""
-        self.batch_size = min(self._asked, most or self._asked)
+    def at_most(self, most: int | None) -> int:
+        """The job's batch size, or a smaller one."""
+        return min(self._asked, most or self._asked)
 
     def __call__(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
         """Encode a batch.

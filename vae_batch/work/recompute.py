@@ -42,8 +42,7 @@ def recompute(encoder: UnitEncoder, unit: Unit, most: int | None = None) -> list
         try:
             old = read_footer(published.part(unit.number))
             batch_size = int(json.loads(old.numerics)["batch_size"])
-            encoder.forward.batch_size = min(batch_size, most or batch_size)
-            encoder.encode(unit, again)
+            encoder.encode(unit, again, min(batch_size, most or batch_size))
             new = read_footer(again.part(unit.number))
         except OutputError as error:
             return [str(error)]

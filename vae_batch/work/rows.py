@@ -14,61 +14,78 @@ from vae_batch.types import ImageRecord, Unit
 from vae_batch.work.forward import Latents
 from vae_batch.work.job import EncodeJob
 
+MERGE_ROWS = 1024
+"""Images are gathered until there are so many."""
+
 PSNR_LIMIT = 100.0
 """dB; an exact reconstruction would be infinite."""
 
 
 class RowMaker:
-    """Makes the record batches of one unit, all with the same dictionary of shards."""
+    """Makes the record batches of one unit, all with the same dictionary of shards.
+
+    Images are gathered over forward passes: for a few dozen of them most of the time would go into calls.
+    """
 
     def __init__(self, job: EncodeJob, unit: Unit) -> None:
         self.job, self.schema, self.notes = job, job.schema.arrow(), LabelNotes()
+        self.enough = min(MERGE_ROWS, job.schema.row_group_rows)
+        """Images that are worth a record batch."""
         names = list(dict.fromkeys(p.shard for p in unit.pieces))
         self._shards = pa.array(names, pa.string())
         self._shard_index = {name: i for i, name in enumerate(names)}
+        self._begin()
 
-    def rows(
+    def _begin(self) -> None:
+        self._records: list[ImageRecord] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._sha256: list[str | None] = []
+        self._latents: list[Latents] = []
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(
         self,
         records: Sequence[ImageRecord],
         sizes: Sequence[tuple[int, int]],
         sha256: Sequence[str | None],
         latents: Latents,
-        slots: Sequence[int],
-    ) -> pa.RecordBatch:
-        """Make rows of the images in some slots.
+    ) -> None:
+        """Take in N images: identity, (width, height) in pixels, digests if asked for, latents."""
+        self._records += records
+        self._sizes += sizes
+        self._sha256 += sha256
+        self._latents.append(latents)
 
-        Args:
-            records, sizes, sha256: of the N images: identity, (width, height) in pixels, digests if asked for.
-            latents: of the whole batch.
-            slots: N slots of the batch.
-        """
-        spec, ids = self.job.schema, [r.id for r in records]
-        store = np.float16 if spec.store == "float16" else np.float32
-        mean: np.ndarray[Any, Any] = latents.mean[slots].astype(store)
-        variance = _at(latents.variance, slots)
+    def rows(self) -> pa.RecordBatch:
+        """Make rows of the images taken in since the last call."""
+        spec, ids, latents = self.job.schema, [r.id for r in self._records], Latents.concatenate(self._latents)
+        mean = latents.mean.astype(np.float16 if spec.store == "float16" else np.float32, copy=False)
         columns: dict[str, Any] = {
             "id": ids,
-            "shard": self._shard_column(records),
-            "row": [r.row for r in records],
-            "width": [w for w, _ in sizes],
-            "height": [h for _, h in sizes],
+            "shard": self._shard_column(),
+            "row": [r.row for r in self._records],
+            "width": [w for w, _ in self._sizes],
+            "height": [h for _, h in self._sizes],
             "mean": mean,
-            "variance": variance,
-            "kl": _at(latents.kl, slots),
-            "sha256": sha256,
+            "variance": latents.variance,
+            "kl": latents.kl,
+            "sha256": self._sha256,
         }
         if spec.samples:
-            columns["sample"] = draw_samples(mean, variance, self.job.seed, ids, spec.samples)
+            columns["sample"] = draw_samples(mean, latents.variance, self.job.seed, ids, spec.samples)
         if latents.mse is not None:
-            columns["mse"] = latents.mse[slots]
-            columns["psnr"] = psnr(latents.mse[slots])
-        labels = to_arrays(spec.labels, [r.labels for r in records], self.notes)
+            columns["mse"] = latents.mse
+            columns["psnr"] = psnr(latents.mse)
+        labels = to_arrays(spec.labels, [r.labels for r in self._records], self.notes)
         columns |= {c.name: array for c, array in zip(spec.labels, labels, strict=True)}
         arrays = [to_array(columns[f.name], f.type, len(ids)) for f in self.schema]
+        self._begin()
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _shard_column(self, records: Sequence[ImageRecord]) -> pa.Array:
-        index = pa.array([self._shard_index[r.shard] for r in records], pa.int32())
+    def _shard_column(self) -> pa.Array:
+        index = pa.array([self._shard_index[r.shard] for r in self._records], pa.int32())
         return pa.DictionaryArray.from_arrays(index, self._shards)
 
 
@@ -94,7 +111,3 @@ def psnr(mse: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio in dB for pixels in [0, 1]: -10·log10(mse), at most `PSNR_LIMIT`."""
     least = 10 ** (-PSNR_LIMIT / 10)
     return np.asarray(-10.0 * np.log10(np.maximum(mse, least)), dtype=np.float32)
-
-
-def _at(values: np.ndarray | None, slots: Sequence[int]) -> np.ndarray | None:
-    return None if values is None else values[slots]
