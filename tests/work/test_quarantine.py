@@ -38,8 +38,9 @@ def unit_of(folder: Path, model: Path, words: dict[int, str], images: int = 20) 
     return job, open_plan(prepared.layout, file.plan)[0]
 
 
-def test_whatever_kills_or_hangs_is_found(tmp_path: Path, model: Path) -> None:
-    words = {0: "abort", 1: "segfault", 4: "exit", 7: "kill:300", 9: "memory", 12: "hang", 13: "grip", 19: "abort"}
+def test_whatever_kills_or_hangs_is_found(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "GREEDY_BYTES", 32 << 20)
+    words = {0: "abort", 1: "segfault", 4: "exit", 7: "kill:64", 9: "memory", 12: "hang", 13: "grip", 19: "abort"}
     job, unit = unit_of(tmp_path, model, words)
     found = examine(job, unit, hang_seconds=0.5)
     assert {p.row: p.happened for p in found} == {

@@ -96,7 +96,7 @@ class UnitEncoder:
             Images done, and seconds; the first batch, which warms up, does not count if there are others.
         """
         self.forward.batch_size = batch_size or self.forward.at_most(None)
-        batches = _Attempt(self, unit).batches(enough=1)
+        batches = _Attempt(self, unit).batches(at_once=True)
         start, done, warm = time.perf_counter(), 0, (0, 0.0)
         for _ in batches:
             done = self.progress[1]
@@ -130,8 +130,8 @@ class _Attempt:
             encoder.watch,
         )
 
-    def batches(self, enough: int | None = None) -> Generator[pa.RecordBatch, None, None]:
-        """Iterate over the unit's rows, `enough` images at a time or some more; None: as many as pay."""
+    def batches(self, at_once: bool = False) -> Generator[pa.RecordBatch, None, None]:
+        """Iterate over the unit's rows, as many at a time as pay; at once: those of each forward pass."""
         images, encoded = 0, self._encoded()
         self._encoder.progress = (self.unit.number, 0, 0)
         for batch, latents, repaired in encoded if self._encoder.alone else prefetch(encoded, AHEAD):
@@ -139,7 +139,7 @@ class _Attempt:
                 self._take(batch, latents, repaired)
             images += len(batch.records)
             self._encoder.progress = (self.unit.number, images, len(self.rejects))
-            if len(self.maker) >= (enough or self.maker.enough):
+            if self.maker.full or (at_once and len(self.maker)):
                 yield self._made()
         if len(self.maker):
             yield self._made()
