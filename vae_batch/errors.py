@@ -8,7 +8,8 @@ VaeBatchError
 ├── OutputError          OUT cannot be used: another folder, or look at what is in it
 │   └── MismatchError    OUT was made with other settings: the differing fields are named
 ├── ClusterError         Ray, a node or a replica failed for good: run again to go on
-│   └── NoResourcesError the cluster cannot give what a replica asks for
+│   ├── NoResourcesError the cluster cannot give what a replica asks for
+│   └── DeviceMemoryError a replica's memory holds neither a smaller batch nor the model
 ├── UnitError            one unit could not be made; carries its number
 ├── TooManyRejectsError  finished, but more rejects than --max-reject-rate allows
 └── InterruptedJobError  stopped by a signal: run again to go on
@@ -57,6 +58,15 @@ class ClusterError(VaeBatchError):
 
 class NoResourcesError(ClusterError):
     """The cluster has not got what one replica asks for."""
+
+
+class DeviceMemoryError(ClusterError):
+    """A replica's memory does not hold the model, or so many images at once."""
+
+    def __init__(self, message: str, batch_size: int | None = None) -> None:
+        super().__init__(message)
+        self.batch_size = batch_size
+        """Images that were encoded at once; None: the model was being loaded."""
 
 
 class UnitError(VaeBatchError):

@@ -68,8 +68,8 @@ class Tally:
     bytes: int = 0
     """Bytes of the images handed on."""
     sidecars: Counter[str] = field(default_factory=Counter)
-    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `late` (too far behind its images),
-    `alone` (in a tar, with no image of its key beside it)."""
+    """Sidecars that gave no labels, by reason: `unreadable` (no JSON object), `too large`, `late` (too far behind its
+    images), `alone` (in a tar, with no image of its key beside it)."""
     unmatched: Counter[str] = field(default_factory=Counter)
     """Images handed on that have no row in a label file, by file."""
     reasons: Counter[str] = field(default_factory=Counter)

@@ -15,7 +15,7 @@ from vae_batch.cluster import pool, quarantine
 from vae_batch.cluster.pool import Pool
 from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo
-from vae_batch.errors import ClusterError, ModelError, NoResourcesError, UnitError
+from vae_batch.errors import ClusterError, DeviceMemoryError, ModelError, NoResourcesError, UnitError
 from vae_batch.latents.quarantine import Poison
 from vae_batch.types import Unit
 
@@ -32,12 +32,17 @@ class Fake:
     def place(self) -> str:
         return "here"
 
-    def setup(self) -> ReplicaInfo:
+    def setup(self, most: int | None) -> ReplicaInfo:
         if self.start == "die":
             os._exit(1)
+        if self.start == "memory":
+            if len(list(self.diary.glob("born-*"))) >= 2:
+                return ReplicaInfo("here", os.getpid(), "cpu", 64, "{}")
+            (self.diary / f"born-{time.time_ns()}").touch()
+            raise DeviceMemoryError("out of memory while loading the model")
         if self.start:
             raise ModelError(self.start)
-        return ReplicaInfo("here", os.getpid(), "cpu", "{}")
+        return ReplicaInfo("here", os.getpid(), "cpu", 64, "{}")
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
     def progress(self) -> tuple[int, int, int, float]:
@@ -47,7 +52,7 @@ class Fake:
         (self.diary / f"examined-{unit.number}-{time.time_ns()}").touch()
         return [Poison("a", "b", 0, "", "SIGABRT")] if self.mischief[unit.number][0] == "poison" else []
 
-    def process(self, unit: Unit) -> int:
+    def process(self, unit: Unit, most: int | None) -> int:
         for attempt in range(100):
             try:
                 os.close(os.open(self.diary / f"{unit.number}-{attempt}", os.O_CREAT | os.O_EXCL))
@@ -67,6 +72,8 @@ class Fake:
                 return unit.number * 10
             if what == "model":
                 raise ModelError("bad model")
+            if what == "memory":
+                raise DeviceMemoryError("out of memory", most or 64)
             raise OSError(5, "Input/output error")
         time.sleep(0.01)
         return unit.number * 10

@@ -32,7 +32,7 @@ def check_source(location: Path, unit_size: int = 3) -> Counter[str]:
     found: Counter[str] = Counter()
     try:
         source = open_source(str(location))
-        sample_labels(source, 10)
+        list(sample_labels(source, 10))
         units = list(plan_units(source, unit_size))
     except SourceError as error:
         assert location.name in str(error) or "no files" in str(error), error

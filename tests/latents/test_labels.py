@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_batch.errors import SpecError
-from vae_batch.latents.labels import TYPES, LabelColumn, LabelNotes, check_names, infer, parse, to_arrays
+from vae_batch.latents.labels import TYPES, LabelColumn, LabelNotes, LabelRows, check_names, infer, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -16,6 +18,16 @@ json_values = st.recursive(
     max_leaves=5,
 )
 sidecars = st.lists(st.none() | st.dictionaries(st.sampled_from("abcdef"), json_values, max_size=6), max_size=8)
+
+
+def to_arrays(columns: Any, rows: Any, notes: LabelNotes) -> list[pa.Array]:
+    """In two goes, since labels are gathered."""
+    gathered = LabelRows(columns, notes)
+    gathered.add(rows[:1])
+    gathered.add(rows[1:])
+    arrays = gathered.arrays()
+    assert gathered.text == 0 and not any(map(len, gathered.arrays()))
+    return arrays
 
 
 def test_the_types_are_found_from_the_values() -> None:
@@ -91,8 +103,38 @@ def test_clashes_are_named_whatever_the_case() -> None:
 
 
 def test_too_many_keys_are_refused() -> None:
-    with pytest.raises(SpecError, match="1001 different keys"):
+    with pytest.raises(SpecError, match="more than 1000 different keys, such as 0, 1, 2: name those"):
         infer([{str(i): 1 for i in range(1001)}])
+
+
+def test_of_the_sidecars_looked_at_nothing_is_kept_but_keys_and_types() -> None:
+    """A thousand of a megabyte each; and the look ends where there are too many keys."""
+    alive, most = 0, 0
+
+    class Sample(dict[str, Any]):
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    def samples(same: bool) -> Iterator[Sample]:
+        nonlocal alive, most
+        for i in range(100):
+            alive += 1
+            most = max(most, alive)
+            yield Sample({f"{0 if same else i}-{k}": "x" for k in range(50)})
+
+    assert len(infer(samples(same=True))) == 50
+    assert most <= 2
+    with pytest.raises(SpecError, match="more than 1000"):
+        infer(samples(same=False))
+    assert most <= 2
+
+
+def test_a_key_too_long_for_a_column_is_counted_as_unforeseen() -> None:
+    sample = {"k" * 257: 1, "a": 1}
+    columns, notes = infer([sample]), LabelNotes()
+    to_arrays(columns, [sample], notes)
+    assert [c.key for c in columns] == ["a"] and notes.unforeseen == {"k" * 256: 1}
 
 
 def test_many_unforeseen_keys_do_not_pile_up() -> None:

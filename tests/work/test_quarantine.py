@@ -18,6 +18,7 @@ from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import open_plan
 from vae_batch.latents.quarantine import read_poison
 from vae_batch.types import Unit
+from vae_batch.work import quarantine
 from vae_batch.work.job import EncodeJob, open_job, prepare
 from vae_batch.work.quarantine import examine
 
@@ -37,8 +38,9 @@ def unit_of(folder: Path, model: Path, words: dict[int, str], images: int = 20) 
     return job, open_plan(prepared.layout, file.plan)[0]
 
 
-def test_whatever_kills_or_hangs_is_found(tmp_path: Path, model: Path) -> None:
-    words = {0: "abort", 1: "segfault", 4: "exit", 7: "kill", 9: "memory", 12: "hang", 13: "grip", 19: "abort"}
+def test_whatever_kills_or_hangs_is_found(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "GREEDY_BYTES", 32 << 20)
+    words = {0: "abort", 1: "segfault", 4: "exit", 7: "kill:64", 9: "memory", 12: "hang", 13: "grip", 19: "abort"}
     job, unit = unit_of(tmp_path, model, words)
     found = examine(job, unit, hang_seconds=0.5)
     assert {p.row: p.happened for p in found} == {
@@ -85,6 +87,17 @@ def test_kills_from_outside_find_nothing(tmp_path: Path, model: Path) -> None:
         ended.set()
         thread.join()
     assert len(killed) == 3
+
+
+def test_a_process_killed_for_lack_of_memory_that_others_use_finds_nothing(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process is killed with the same image in hand, and has taken next to nothing."""
+    monkeypatch.setattr(quarantine, "REST_SECONDS", 0.0)
+    job, unit = unit_of(tmp_path, model, {7: "kill"})
+    with pytest.raises(RuntimeError, match=r"5 processes in a row ended, and not because of an image; .* of memory"):
+        examine(job, unit, hang_seconds=60)
+    assert read_poison(Layout.of(tmp_path / "out"), 0) == []
 
 
 def test_a_source_that_cannot_be_read_is_said(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

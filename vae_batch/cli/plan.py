@@ -58,4 +58,6 @@ def describe(estimate: Estimate) -> str:
             f"time    ~{duration(estimate.hours * 3600)} ({estimate.hours:.3g} h): "
             f"{estimate.images_per_second:,.0f} images/s a replica, {estimate.replicas} replicas"
         )
+    if estimate.no_timing:
+        lines.append(f"time    not known: {estimate.no_timing}")
     return "\n".join(lines)

@@ -12,9 +12,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from vae_batch.cluster import signals
+from vae_batch.cluster.memory import Memory, low_memory
 from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo
-from vae_batch.errors import ClusterError, NoResourcesError, UnitError, VaeBatchError
+from vae_batch.errors import ClusterError, DeviceMemoryError, NoResourcesError, UnitError, VaeBatchError
 from vae_batch.types import Unit
 
 PLACEMENT_SECONDS = 60.0
@@ -43,6 +44,8 @@ class _Worker:
     """A replica as the pool sees it."""
 
     handle: Any
+    retries: int | None = None
+    """The batch size that was too much for another one's memory, and that it tries again; until its first success."""
     placed: bool = False
     info: ReplicaInfo | None = None
     units: deque[int] = field(default_factory=deque)
@@ -68,6 +71,7 @@ class Pool:
         on_ready: called with the info of each replica that becomes ready.
         on_loss: called with a line for each replica that died.
         quarantine: counts the deaths, and says which units are to be examined.
+        memory: says how many images at once are too many.
     """
 
     def __init__(
@@ -81,10 +85,11 @@ class Pool:
         on_ready: Callable[[ReplicaInfo], None] = lambda info: None,
         on_loss: Callable[[str], None] = lambda line: None,
         quarantine: Quarantine | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._spawn, self.size, self._get_unit, self._call = spawn, size, get_unit, call
         self._on_result, self._on_tick, self._on_ready, self._on_loss = on_result, on_tick, on_ready, on_loss
-        self._quarantine = quarantine or Quarantine()
+        self._quarantine, self._memory = quarantine or Quarantine(), memory or Memory()
         self._workers: list[_Worker] = []
         self._refs: dict[Any, tuple[_Worker, str, int]] = {}
         """Worker, call and unit (-1: none) of what is under way."""
@@ -126,10 +131,7 @@ class Pool:
     def _hire(self) -> None:
         wanted = min(self.size, len(self._todo) + sum(bool(w.units) for w in self._workers))
         while len(self._workers) < wanted:
-            worker = _Worker(self._spawn())
-            self._workers.append(worker)
-            self._watch(worker, "place", worker.handle.place.remote())
-            self._watch(worker, "setup", worker.handle.setup.remote())
+            self._add()
         if any(w.placed for w in self._workers):
             self._unplaced_since = None
             return
@@ -139,6 +141,12 @@ class Pool:
                 f"no replica found a place on the cluster in {PLACEMENT_SECONDS:.0f} s: its CPUs or GPUs are taken "
                 "by other work (see `ray status`); ask for less with --cpus-per-replica or --gpus-per-replica"
             )
+
+    def _add(self, retries: int | None = None) -> None:
+        worker = _Worker(self._spawn(), retries)
+        self._workers.append(worker)
+        self._watch(worker, "place", worker.handle.place.remote())
+        self._watch(worker, "setup", worker.handle.setup.remote(self._memory.most))
 
     def _hand_out(self) -> None:
         """One unit running and one queued per replica; but not of the last ones, nor those that must be alone."""
@@ -158,7 +166,7 @@ class Pool:
         if self._quarantine.suspects(number):
             self._watch(worker, "quarantine", self._quarantine.examine(worker.handle, unit), number)
         else:
-            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit), number)
+            self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit, self._memory.most), number)
 
     def _watch(self, worker: _Worker, what: str, ref: Any, unit: int = -1) -> None:
         self._refs[ref] = (worker, what, unit)
@@ -198,13 +206,16 @@ class Pool:
             self._quarantine.examined(unit, value)
             self._todo.appendleft(unit)
         else:
-            worker.failures = 0
+            worker.failures, worker.retries = 0, None
             worker.units.remove(unit)
             self._on_result(unit, value)
 
     def _failed(self, worker: _Worker, what: str, unit: int, error: RayTaskError) -> None:
         """A method raised: our own errors end the job, others are tried again a few times."""
         cause = error.cause if isinstance(error.cause, Exception) else error
+        if isinstance(cause, DeviceMemoryError):
+            self._ran_out(worker, unit, cause)
+            return
         if what not in ("unit", "quarantine"):
             raise (cause if isinstance(cause, VaeBatchError) else ClusterError(f"a replica did not start: {error}"))
         worker.units.remove(unit)
@@ -221,23 +232,58 @@ class Pool:
         if worker.failures >= MAX_FAILURES_IN_A_ROW:
             self._remove(worker, _obituary(worker, f"failed {worker.failures} times in a row and was ended"))
 
+    def _ran_out(self, worker: _Worker, unit: int, error: DeviceMemoryError) -> None:
+        """A fresh replica takes the place of one whose memory did not hold a batch, or the model."""
+        self._remove(worker, _obituary(worker, "ran out of memory"))
+        if error.batch_size is None:
+            self._died_idle(str(error), error)
+        else:
+            self._go_on(worker, unit, error.batch_size, str(error))
+
+    def _go_on(self, worker: _Worker, unit: int, batch_size: int, why: str) -> None:
+        """Start a replica that tries the same batch again, or smaller ones. Raises DeviceMemoryError at last."""
+        same = self._memory.ran_out(unit, batch_size, worker.retries == batch_size, why)
+        self._add(retries=batch_size if same else None)
+
     def _lost(self, worker: _Worker, error: RayError) -> None:
         """A process or node died."""
+        if worker.units and low_memory(error):
+            self._starved(worker, str(error).partition("\n")[0])
+            return
         self._remove(worker, _obituary(worker))
         for unit in worker.units:
             self._quarantine.died(unit, str(error))
         if worker.info is None:
-            self._died_idle(error)
+            what = f"{MAX_IDLE_DEATHS} replicas in a row died while starting. Ray says: {error}"
+            self._died_idle(f"Ray says: {error}", ClusterError(what))
 
-    def _died_idle(self, error: RayError) -> None:
+    def _starved(self, worker: _Worker, why: str) -> None:
+        """Ray killed a replica because its node ran low on memory: no image is to blame."""
+        info = worker.info
+        self._remove(worker, _obituary(worker, "was killed, since its node ran low on memory"))
+        batch_size = min(info.batch_size, self._memory.most or info.batch_size) if info else 1
+        if info and info.device == "cpu" and batch_size > 1:
+            self._go_on(worker, worker.units[0], batch_size, why)
+        elif worker.retries != batch_size:
+            self._add(retries=batch_size)
+        elif self.size > 1:
+            self.size -= 1
+            self._on_loss(f"Its place is given up, {self.size} are left. Ray says: {why}")
+        else:
+            self._quarantine.starved(worker.units[0], why)
+
+    def _died_idle(self, why: str, error: ClusterError) -> None:
+        """Give up the place of replicas that do not start; the last one's with this error."""
         self._idle_deaths += 1
         if self._idle_deaths < MAX_IDLE_DEATHS:
             return
-        what = f"{MAX_IDLE_DEATHS} replicas in a row died while starting"
         if not self.alive:
-            raise ClusterError(f"{what}. Ray says: {error}")
+            raise error
         self._idle_deaths, self.size = 0, self.size - 1
-        self._on_loss(f"{what}: that place is given up, {self.size} are left. Ray says: {error}")
+        self._on_loss(
+            f"{MAX_IDLE_DEATHS} replicas in a row died while starting: that place is given up, {self.size} are left. "
+            f"{why}"
+        )
 
     def _remove(self, worker: _Worker, line: str) -> None:
         """Its units go back to the front, another replica takes its place."""
@@ -272,6 +318,6 @@ class Pool:
 
 
 def _obituary(worker: _Worker, died: str = "died") -> str:
-    where = f"on {worker.info.host} (pid {worker.info.pid}) {died}" if worker.info else "died while starting"
+    where = f"on {worker.info.host} (pid {worker.info.pid}) {died}" if worker.info else f"{died} while starting"
     units = ", ".join(map(str, worker.units))
     return f"A replica {where}; another takes its place" + (f" and redoes unit {units}." if units else ".")

@@ -52,6 +52,10 @@ class Quarantine:
         if self._deaths[unit] % SUSPECT_DEATHS == 0:
             self._suspect(unit, f"{self._deaths[unit]} replicas died with it in hand")
 
+    def starved(self, unit: int, reason: str) -> None:
+        """A replica with this unit in hand was killed for lack of main memory. Raises UnitError at last."""
+        self._count(unit, reason)
+
     def hung(self, unit: int) -> None:
         """A replica hung with this unit in hand, and was killed. Raises UnitError at last."""
         self._count(unit, "it hung")

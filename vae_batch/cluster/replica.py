@@ -37,6 +37,8 @@ class ReplicaInfo:
     host: str
     pid: int
     device: str
+    batch_size: int
+    """Images at once."""
     numerics: str
 
 
@@ -61,12 +63,16 @@ class Replica:
         """Give the unit in hand (-1: none), its images done, its rejects, and since how many seconds one is decoded."""
         return (*self._encoder.progress, self._encoder.watch.seconds()) if self._encoder else (-1, 0, 0, 0.0)
 
-    def setup(self) -> ReplicaInfo:
+    def setup(self, most: int | None = None) -> ReplicaInfo:
         """Load the model.
+
+        Args:
+            most: images at once, at most; None: as many as the job says.
 
         Raises:
             NoResourcesError: a GPU was promised and none is visible.
             ModelError: the model cannot be loaded here.
+            DeviceMemoryError: there is no room for it.
         """
         from vae_batch.models import install_sources
         from vae_batch.work.encode import UnitEncoder
@@ -76,7 +82,9 @@ class Replica:
             install_sources(self._sources)
         device = self._device()
         self._encoder = UnitEncoder(self._job, device, self._resources.cpus)
-        return ReplicaInfo(socket.gethostname(), os.getpid(), device, self._encoder.forward.numerics)
+        forward = self._encoder.forward
+        forward.batch_size = forward.at_most(most)
+        return ReplicaInfo(socket.gethostname(), os.getpid(), device, forward.batch_size, forward.numerics)
 
     def _device(self) -> str:
         if not self._resources.gpus:
@@ -92,16 +100,22 @@ class Replica:
             )
         return "cuda"
 
-    def process(self, unit: Unit) -> Receipt:
+    def process(self, unit: Unit, most: int | None = None) -> Receipt:
         """Make a unit's part and publish it.
+
+        Args:
+            unit: the unit.
+            most: as for `setup`.
 
         Raises:
             OutputError: OUT is not the same here as where the job was begun.
+            DeviceMemoryError: so many images at once are too many.
         """
         if not self._sees_out:
             check_out(self._job)
             self._sees_out = True
-        return self._ready().encode(unit)
+        encoder = self._ready()
+        return encoder.encode(unit, batch_size=encoder.forward.at_most(most))
 
     def quarantine(self, unit: Unit, hang_seconds: float) -> list[Poison]:
         """Find the images that kill or hang the process that decodes them; see `work.quarantine.examine`."""
@@ -109,15 +123,16 @@ class Replica:
 
         return examine(self._job, unit, hang_seconds)
 
-    def probe(self, unit: Unit, images: int) -> tuple[int, float]:
+    def probe(self, unit: Unit, images: int, most: int | None = None) -> tuple[int, float]:
         """Time the first images of a unit; see `UnitEncoder.probe`."""
-        return self._ready().probe(unit, images)
+        encoder = self._ready()
+        return encoder.probe(unit, images, encoder.forward.at_most(most))
 
-    def check(self, unit: Unit) -> list[str]:
+    def check(self, unit: Unit, most: int | None = None) -> list[str]:
         """Make a unit again beside OUT and compare; give the findings."""
         from vae_batch.work.recompute import recompute
 
-        return recompute(self._ready(), unit)
+        return recompute(self._ready(), unit, most)
 
     def _ready(self) -> UnitEncoder:
         if self._encoder is None:

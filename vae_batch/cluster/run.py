@@ -9,6 +9,7 @@ from typing import Any
 
 from vae_batch import storage
 from vae_batch.cluster import connect as connecting
+from vae_batch.cluster.memory import Memory
 from vae_batch.cluster.pool import Pool
 from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
@@ -17,6 +18,7 @@ from vae_batch.cluster.resources import choose
 from vae_batch.errors import (
     VaeBatchError,
 )
+from vae_batch.latents.batch_size import load_batch_size, save_batch_size
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.plan import Plan
@@ -76,6 +78,7 @@ class Run:
             on_ready=self._ready,
             on_loss=self.report.say,
             quarantine=Quarantine(spec.hang_seconds, self.report.say),
+            memory=self._memory(),
         )
         self._begun = time.monotonic()
         try:
@@ -83,6 +86,20 @@ class Run:
         finally:
             self._ended = time.monotonic()
             self._tick(pool, last=True)
+
+    def _memory(self) -> Memory:
+        """Begin with the batch size that an earlier run found to fit."""
+        asked = self.spec.batch_size
+        most = load_batch_size(self.layout, asked)
+        if most:
+            again = f"; another --batch-size than {asked} tries anew" if asked else "; --batch-size tries another"
+            self.report.say(f"{most} images at once, since an earlier run's replicas had no memory for more{again}.")
+
+        def keep(most: int) -> None:
+            with contextlib.suppress(OSError):  # the next run finds it once more
+                save_batch_size(self.layout, most, asked)
+
+        return Memory(most, keep, self.report.say)
 
     def _ready(self, info: ReplicaInfo) -> None:
         if not self._first_ready:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from vae_batch.cluster.connect import connect
+from vae_batch.cluster.memory import Memory
 from vae_batch.cluster.pool import Pool
 from vae_batch.cluster.replica import spawn
 from vae_batch.cluster.report import Report, Silent
@@ -56,6 +57,7 @@ def verify_by_recomputing(
                 get_unit=plan.__getitem__,
                 call="check",
                 on_result=lambda unit, found: verdict.findings.extend(found),
+                memory=Memory(say=report.say),
             )
             pool.run(chosen)
     verdict.notes.append(f"encoded again from the source: units {', '.join(map(str, sorted(chosen)))}")

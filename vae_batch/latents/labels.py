@@ -20,6 +20,8 @@ TYPES = {
     "json": pa.string(),
 }
 MAX_COLUMNS = 1000
+MAX_NAME = 256
+"""Characters of a key that becomes a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,24 @@ class LabelColumn:
 
 
 def infer(samples: Iterable[Mapping[str, Any]], prefix: str = "") -> list[LabelColumn]:
-    """Find the columns from the first sidecars, in order of appearance.
+    """Find the columns from the first sidecars, in order of appearance; of their values nothing is kept.
 
-    Numbers are float64, whatever mixes kinds or nests is JSON text, a key that is always null is JSON text too.
+    Numbers are float64, whatever mixes kinds or nests is JSON text, a key that is always null is JSON text too. Keys
+    longer than `MAX_NAME` become no columns.
+
+    Raises:
+        SpecError: there are more than `MAX_COLUMNS` keys.
     """
     kinds: dict[str, set[str]] = {}
     for sample in samples:
         for key, value in sample.items():
-            kinds.setdefault(key, set()).update([_kind(value)] if value is not None else [])
-    if len(kinds) > MAX_COLUMNS:
-        raise SpecError(
-            f"the sidecars have {len(kinds)} different keys, more than {MAX_COLUMNS}: "
-            "name those to keep with --columns name:type,..."
-        )
+            if len(key) <= MAX_NAME:
+                kinds.setdefault(key, set()).update([_kind(value)] if value is not None else [])
+        if len(kinds) > MAX_COLUMNS:
+            raise SpecError(
+                f"the sidecars have more than {MAX_COLUMNS} different keys, such as {', '.join(list(kinds)[:3])}: "
+                "name those to keep with --columns name:type,..."
+            )
     return [LabelColumn(k, prefix + k, next(iter(v)) if len(v) == 1 else "json") for k, v in kinds.items()]
 
 
@@ -92,26 +99,54 @@ class LabelNotes:
 
     def unknown(self, key: str) -> None:
         """Count a key that is no column."""
+        key = key[:MAX_NAME]
         self.unforeseen[key if key in self.unforeseen or len(self.unforeseen) < 100 else "(others)"] += 1
 
 
-def to_arrays(
-    columns: Sequence[LabelColumn], rows: Sequence[Mapping[str, Any] | None], notes: LabelNotes
-) -> list[pa.Array]:
-    """Turn sidecars into one array a column; missing labels are null."""
-    values: dict[str, list[Any]] = {c.key: [None] * len(rows) for c in columns}
-    kinds = {c.key: c.type for c in columns}
-    for at, row in enumerate(rows):
-        for key, value in (row or {}).items():
-            kind = kinds.get(key)
-            if kind is None:
-                notes.unknown(key)
-            elif value is not None:
-                fitted = _fit(kind, value)
-                values[key][at] = fitted
-                if fitted is None:
-                    notes.nulls[key] += 1
-    return [pa.array(values[c.key], type=TYPES[c.type]) for c in columns]
+class LabelRows:
+    """Gathers the labels of rows, each value fitted to its column at once: a parsed sidecar takes many times its text.
+
+    Args:
+        columns: the schema.
+        notes: counts what does not fit.
+    """
+
+    def __init__(self, columns: Sequence[LabelColumn], notes: LabelNotes) -> None:
+        self._columns, self._notes = columns, notes
+        self._kinds = {c.key: c.type for c in columns}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._values: dict[str, list[Any]] = {c.key: [] for c in self._columns}
+        self._rows = 0
+        self.text = 0
+        """Characters of the texts gathered."""
+
+    def add(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
+        """Take in the sidecars of further rows; missing labels are null."""
+        for values in self._values.values():
+            values += [None] * len(rows)
+        for at, row in enumerate(rows, self._rows):
+            for key, value in (row or {}).items():
+                kind = self._kinds.get(key)
+                if kind is None:
+                    self._notes.unknown(key)
+                elif value is not None:
+                    self._set(key, at, _fit(kind, value))
+        self._rows += len(rows)
+
+    def _set(self, key: str, at: int, fitted: Any) -> None:
+        self._values[key][at] = fitted
+        if fitted is None:
+            self._notes.nulls[key] += 1
+        elif isinstance(fitted, str):
+            self.text += len(fitted)
+
+    def arrays(self) -> list[pa.Array]:
+        """Give what was gathered since the last call, one array a column."""
+        arrays = [pa.array(self._values[c.key], type=TYPES[c.type]) for c in self._columns]
+        self._begin()
+        return arrays
 
 
 def _kind(value: Any) -> str:

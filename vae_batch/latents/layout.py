@@ -67,6 +67,11 @@ class Layout:
         return storage.join(self.state, "quarantine")
 
     @property
+    def batch_size(self) -> str:
+        """The batch size that fits the replicas' memory; there only where the one asked for did not."""
+        return storage.join(self.state, "batch_size.json")
+
+    @property
     def progress(self) -> str:
         """What `status` reads while the job runs."""
         return storage.join(self.state, "progress.json")

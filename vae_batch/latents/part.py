@@ -15,6 +15,7 @@ from vae_batch import storage
 from vae_batch.latents.digest import Digests
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
+from vae_batch.latents.row_groups import RowGroups
 from vae_batch.latents.schema import storage_options
 from vae_batch.types import Reject
 
@@ -35,16 +36,15 @@ REJECTS_SCHEMA = pa.schema(
 
 
 class PartWriter:
-    """Writes record batches to an unfinished part, in row groups of a fixed size.
+    """Writes record batches to an unfinished part, in row groups that do not depend on how the rows were batched.
 
     Use as a context manager: it closes the file; one without a footer is the caller's to remove.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int, moments: Moments) -> None:
         self.path, self.rows = path, 0
-        self._schema, self._row_group_rows = schema, row_group_rows
+        self._schema, self._groups = schema, RowGroups(schema, row_group_rows)
         self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
         self._digests, self._moments = Digests(schema), moments
         self._writer = pq.ParquetWriter(path, schema, **storage_options(schema))
 
@@ -60,21 +60,20 @@ class PartWriter:
         self.rows += len(batch)
         self._digests.update(batch)
         self._moments.update(batch)
-        self._waiting.append(batch)
-        self._waiting_rows += len(batch)
-        if self._waiting_rows >= self._row_group_rows:
-            self._flush(self._waiting_rows // self._row_group_rows * self._row_group_rows)
+        for piece, begins in self._groups.split(batch):
+            if begins:
+                self._flush()
+            self._waiting.append(piece)
 
-    def _flush(self, rows: int) -> None:
-        table = pa.Table.from_batches(self._waiting, self._schema)
-        if rows:
-            self._writer.write_table(table.slice(0, rows), row_group_size=self._row_group_rows)
-        self._waiting = table.slice(rows).to_batches()
-        self._waiting_rows = len(table) - rows
+    def _flush(self) -> None:
+        if self._waiting:
+            table = pa.Table.from_batches(self._waiting, self._schema)
+            self._writer.write_table(table, row_group_size=len(table))
+            self._waiting = []
 
     def finish(self, footer: Mapping[str, str]) -> None:
         """Close the file with its footer; our own keys get the prefix `vae_batch.`."""
-        self._flush(self._waiting_rows)
+        self._flush()
         full = {
             **footer,
             "rows": str(self.rows),

@@ -43,7 +43,7 @@ class EncodeSchema:
 
     @property
     def row_group_rows(self) -> int:
-        """Rows of a row group: about 32 MB, a function of the spec and never of the batch."""
+        """Rows of a row group: about 32 MB, a function of the spec; `RowGroups` counts what texts add."""
         return max(1, min(8192, ROW_GROUP_BYTES // self.row_bytes))
 
     def arrow(self) -> pa.Schema:

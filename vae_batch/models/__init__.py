@@ -7,6 +7,7 @@
 from vae_batch.models.base import VAE, ModelCard, Precision
 from vae_batch.models.gaussian import DiagonalGaussian
 from vae_batch.models.load import describe_model, load_model, resolve_model
+from vae_batch.models.memory import memory_watched, out_of_memory
 from vae_batch.models.shipping import install_sources, module_sources
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "describe_model",
     "install_sources",
     "load_model",
+    "memory_watched",
     "module_sources",
+    "out_of_memory",
     "resolve_model",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,7 +20,7 @@ def fetch_model(uri: str) -> Path:
     Raises:
         ModelError: it is not there, or cannot be read.
     """
-    folder = _folder(uri)
+    folder = storage.own_folder("model")
     if not (_fetched(uri, folder) or _fetched(storage.join(uri, SUBFOLDER), folder / SUBFOLDER)):
         raise ModelError(f"{uri} holds no model: it has no {CONFIG}")
     return folder
@@ -49,7 +47,7 @@ def fetch_programs(uri: str) -> Path:
     Raises:
         ModelError: they cannot be read.
     """
-    folder = _folder(uri)
+    folder = storage.own_folder("model")
     if names_program(uri):
         return _fetch(uri, folder, f"{uri} is not there")
     _fetch(storage.join(uri, ENCODER), folder, f"{uri} has no {ENCODER}")
@@ -61,14 +59,6 @@ def fetch_programs(uri: str) -> Path:
 def names_program(location: str) -> bool:
     """Whether a location is a file of an exported program by its name."""
     return storage.name_of(location).endswith(".pt2") and not Path(location).is_dir()
-
-
-def _folder(uri: str) -> Path:
-    storage.sweep(uri)  # copies that killed processes left here
-    folder = storage.scratch(uri, "model")
-    folder.mkdir()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def _fetch(location: str, folder: Path, missing: str) -> Path:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import atexit
 import importlib
 import importlib.util
-import shutil
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePosixPath
 
+from vae_batch import storage
 from vae_batch.errors import ModelError
 from vae_batch.models.reference import ModuleReference, parse_reference
 
@@ -73,8 +71,7 @@ def install_sources(sources: Mapping[str, str]) -> Path:
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
             raise ModelError(f"the model's source file {path!r} would be written outside its folder")
-    folder = Path(tempfile.mkdtemp(prefix="vae_batch_sources_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = storage.own_folder("sources")
     for path, text in sources.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")

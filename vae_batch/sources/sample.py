@@ -16,8 +16,8 @@ from vae_batch.sources.source import Source
 _FILES_PER_SIDECAR = 20
 
 
-def sample_labels(source: Source, limit: int = 1000) -> list[Mapping[str, Any]]:
-    """The labels of the first files that have any, in source order.
+def sample_labels(source: Source, limit: int = 1000) -> Iterator[Mapping[str, Any]]:
+    """Give the labels of the first files that have any, in source order, one after the other.
 
     A source without labels is not read through to learn that: no more than 20 * limit files of its shards are
     passed over.
@@ -26,7 +26,7 @@ def sample_labels(source: Source, limit: int = 1000) -> list[Mapping[str, Any]]:
         source: from `open_source`.
         limit: how many to look at.
     """
-    return list(islice((labels for labels in _labels(source, limit) if labels is not None), limit))
+    return islice((labels for labels in _labels(source, limit) if labels is not None), limit)
 
 
 def _labels(source: Source, limit: int) -> Iterator[Mapping[str, Any] | None]:

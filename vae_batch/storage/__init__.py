@@ -12,7 +12,7 @@ from vae_batch.storage.files import (
     remove_folder,
 )
 from vae_batch.storage.locations import absolute, is_remote, join, local, name_of
-from vae_batch.storage.publishing import publish, scratch, sweep, write_bytes, write_json
+from vae_batch.storage.publishing import own_folder, publish, scratch, sweep, write_bytes, write_json
 from vae_batch.storage.systems import filesystem
 from vae_batch.storage.transport import is_lasting, retried
 
@@ -32,6 +32,7 @@ __all__ = [
     "make_folder",
     "name_of",
     "open_input",
+    "own_folder",
     "publish",
     "read_bytes",
     "remove",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import json
 import os
@@ -9,6 +10,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ from vae_batch.storage.transport import retried
 
 _OBJECT_STORES = ("s3", "gcs", "abfs")
 """Arrow's file systems on which an object appears when its upload is completed, and not before."""
+
+
+STALE_SECONDS = 3 * 86_400.0
+"""A temporary file of another host that was not written to for so long is nobody's any more."""
 
 
 def scratch(tmp: str | Path, stem: str) -> Path:
@@ -37,10 +43,23 @@ def _workplace(tmp: str | Path) -> Path:
     if not is_remote(tmp):
         Path(tmp).mkdir(parents=True, exist_ok=True)
         return Path(tmp)
+    return _on_this_machine()
+
+
+def _on_this_machine() -> Path:
     folder = Path(tempfile.gettempdir()) / f"vae_batch-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise StorageError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
+    return folder
+
+
+def own_folder(stem: str) -> Path:
+    """Make a folder on this machine that goes when this process ends, or, if that is killed, when the next is made."""
+    sweep(_on_this_machine())
+    folder = scratch(_on_this_machine(), stem)
+    folder.mkdir(mode=0o700)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
@@ -109,11 +128,20 @@ def write_json(final: str | Path, value: Any, tmp: str | Path, new: bool = False
 
 
 def sweep(tmp: str | Path) -> None:
-    """Remove temporary files of this host whose owner is dead; those of other hosts are left."""
+    """Remove temporary files whose owner is dead; on other hosts those are that are older than `STALE_SECONDS`."""
     for file in _workplace(tmp).glob("*~*~*~*.tmp"):
-        _, host, pid, _ = file.name.rsplit("~", 3)
-        if host == socket.gethostname() and not _alive(int(pid)):
+        if _abandoned(file):
             shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink(missing_ok=True)
+
+
+def _abandoned(file: Path) -> bool:
+    _, host, pid, _ = file.name.rsplit("~", 3)
+    if host == socket.gethostname():
+        return not _alive(int(pid))
+    try:
+        return time.time() - file.stat().st_mtime > STALE_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _alive(pid: int) -> bool:

@@ -5,12 +5,13 @@
 A process that has everything imported takes pickled orders on stdin, and forks for each of them: a fresh process at
 the cost of some milliseconds. Lines on stdout, before and behind each image, tell what a fork died of:
 
+    born 209715200      bytes of memory that the fork has to begin with
     begin {"id": ..., "shard": ..., "row": ..., "sha256": ...}
     end
     memory              the image in hand wants more memory than `MEMORY_BYTES`
     failed OSError: ... the source could not be read
     done
-    over -6             the fork has ended, by signal 6; by SIGALRM where an image hung
+    over -6 314572800   the fork has ended, by signal 6 (SIGALRM where an image hung), and had so many bytes at most
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def main() -> None:
     os.dup2(2, 1)  # a decoder that prints must not be heard as one of us
     while order := _next_order():
         if child := os.fork():
-            _, status = os.waitpid(child, 0)
-            reports.write(f"over {os.waitstatus_to_exitcode(status)}\n")
+            _, status, usage = os.wait4(child, 0)
+            reports.write(f"over {os.waitstatus_to_exitcode(status)} {usage.ru_maxrss << 10}\n")
         else:
             _obey(order, reports.write)
 
@@ -109,6 +110,7 @@ def _next_order() -> Order | None:
 def _obey(order: Order, tell: Callable[[str], object]) -> None:
     try:
         _limit()
+        tell(f"born {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}\n")
         _OneByOne(order).run(tell)
         tell("done\n")
     except Exception as error:

@@ -50,21 +50,23 @@ class UnitEncoder:
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="unit")
         pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
 
-    def encode(self, unit: Unit, layout: Layout | None = None) -> Receipt:
+    def encode(self, unit: Unit, layout: Layout | None = None, batch_size: int | None = None) -> Receipt:
         """Make a unit's part and publish it; called from two threads, one unit is published while the next is made.
 
         Args:
             unit: the unit.
             layout: where to publish; None: the job's OUT.
+            batch_size: images at once; None: as many as the job says.
 
         Raises:
+            DeviceMemoryError: so many images at once are too many.
             UnitError: rows + rejects + skipped + excluded is not seen. Nothing is published then.
             OSError: a transport error; the attempt may be repeated.
         """
         layout = layout or Layout(self.job.out)
         unfinished = storage.scratch(layout.tmp, f"part-{unit.number:06d}")
         try:
-            receipt = self._maker.submit(self._make, unit, layout, unfinished).result()
+            receipt = self._maker.submit(self._make, unit, layout, unfinished, batch_size).result()
             begun = time.perf_counter()
             storage.publish(unfinished, layout.part(unit.number), layout.tmp)
         finally:
@@ -72,7 +74,8 @@ class UnitEncoder:
         receipt.seconds["publish"] = time.perf_counter() - begun
         return receipt
 
-    def _make(self, unit: Unit, layout: Layout, unfinished: Path) -> Receipt:
+    def _make(self, unit: Unit, layout: Layout, unfinished: Path, batch_size: int | None) -> Receipt:
+        self.forward.batch_size = batch_size or self.forward.at_most(None)
         attempt, schema = _Attempt(self, unit), self.job.schema
         moments = Moments(schema.latent_shape, schema.scaling)
         with PartWriter(unfinished, attempt.maker.schema, schema.row_group_rows, moments) as part:
@@ -86,12 +89,13 @@ class UnitEncoder:
                 part.finish(footer)
         return attempt.receipt(part.rows, unfinished.stat().st_size)
 
-    def probe(self, unit: Unit, images: int) -> tuple[int, float]:
+    def probe(self, unit: Unit, images: int, batch_size: int | None = None) -> tuple[int, float]:
         """Time the way from bytes to rows for the first images of a unit; nothing is written.
 
         Returns:
             Images done, and seconds; the first batch, which warms up, does not count if there are others.
         """
+        self.forward.batch_size = batch_size or self.forward.at_most(None)
         batches = _Attempt(self, unit).batches(flush=True)
         start, done, warm = time.perf_counter(), 0, (0, 0.0)
         for _ in batches:
@@ -159,7 +163,7 @@ class _Attempt:
             records, sizes = [batch.records[s] for s in some], [batch.sizes[s] for s in some]
             with self.clock("write"):
                 self.maker.add(records, sizes, [batch.sha256.get(s) for s in some], latents.at(some))
-            if len(self.maker) >= enough:
+            if self.maker.full:
                 yield self._made()
 
     def _made(self) -> pa.RecordBatch:

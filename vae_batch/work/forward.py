@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vae_batch.errors import ModelError
-from vae_batch.models import VAE, load_model
+from vae_batch.models import VAE, load_model, memory_watched
 from vae_batch.specs import Precision
 from vae_batch.types import Scaling
 from vae_batch.work.job import EncodeJob
@@ -100,9 +100,17 @@ class Forward:
     def __init__(self, job: EncodeJob, device: str) -> None:
         _settle_torch(device)
         self.job, self.device = job, device
-        self.batch_size = job.batch_size or job.card.nearest_batch(default_batch(device, job.transform.size))
+        self.batch_size = self._asked = job.batch_size or job.card.nearest_batch(
+            default_batch(device, job.transform.size)
+        )
+        """Images at once, in the unit that is being made."""
         self._models: dict[Precision, VAE] = {}
-        self._model(job.precision)
+        with memory_watched(device):
+            self._model(job.precision)
+
+    def at_most(self, most: int | None) -> int:
+        """The job's batch size, or a smaller one that the model takes."""
+        return self.job.card.nearest_batch(min(self._asked, most or self._asked))
 
     def __call__(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
         """Encode a batch.
@@ -114,7 +122,14 @@ class Forward:
         Returns:
             The latents, and the slots whose values were taken from fp32 because those of the job's precision are
             not finite.
+
+        Raises:
+            DeviceMemoryError: so many images at once are too many.
         """
+        with memory_watched(self.device, len(pixels)):
+            return self._repaired(pixels, used)
+
+    def _repaired(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
         latents = self._run(pixels, self.job.precision)
         spoiled = used & ~latents.finite()
         if self.job.precision == "fp32" or not spoiled.any():
@@ -122,17 +137,20 @@ class Forward:
         latents.take(self._run(pixels, "fp32"), spoiled)
         return latents, set(np.flatnonzero(spoiled).tolist())
 
-    @cached_property
+    @property
     def numerics(self) -> str:
         """Say what may move a value by rounding: batch shape, device kind, library versions. JSON."""
+        return json.dumps({"batch_size": self.batch_size, **self._platform})
+
+    @cached_property
+    def _platform(self) -> dict[str, str]:
         if self.device == "cuda":
             device, capability = torch.cuda.get_device_name(), str(torch.cuda.get_device_capability())
         else:
             device, capability = platform.machine(), _cpu_capability()
         names = ["torch", "numpy", "pillow", "simplejpeg", "pyarrow"]
         names += ["diffusers"] if self.job.card.family == "diffusers" else []
-        libraries = {name: version(name) for name in names}
-        return json.dumps({"batch_size": self.batch_size, "device": device, "capability": capability, **libraries})
+        return {"device": device, "capability": capability, **{name: version(name) for name in names}}
 
     def _run(self, pixels: np.ndarray, precision: Precision) -> Latents:
         model = self._model(precision)

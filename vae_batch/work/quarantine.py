@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 
 from vae_batch.latents.layout import Layout
@@ -23,12 +24,19 @@ ALONE = 3
 MAX_STARTS = 5
 """Processes in a row that may die without an image in hand."""
 
-KILLED = "killed from outside"
+KILLED = "killed from outside, or for lack of memory that others use"
 
 _FROM_OUTSIDE = {KILLED, "SIGTERM", "SIGINT", "SIGHUP"}
 """Ends that no decoder makes for itself."""
 
+REST_SECONDS = 1.0
+"""Between such an end and the next start: what killed the process may be over then."""
+
 OUT_OF_MEMORY = "out of memory"
+
+GREEDY_BYTES = 256 << 20
+"""A process that was killed before it had taken so much is not why memory ran out: when a machine has none left, the
+kernel ends the quarantine first, whoever used it up."""
 
 
 def examine(job: EncodeJob, unit: Unit, hang_seconds: float) -> list[Poison]:
@@ -90,9 +98,10 @@ class _Examination:
                 return _Death(
                     first + trial.ended, replace(trial.in_hand, happened=how), replace(trial.first, happened=how)
                 )
+            time.sleep(REST_SECONDS)
         raise RuntimeError(
-            f"unit {self._order.unit.number} in quarantine: {MAX_STARTS} processes in a row ended while none of them "
-            f"was decoding an image, the last {trial.where()} with {how}"
+            f"unit {self._order.unit.number} in quarantine: {MAX_STARTS} processes in a row ended, and not because of "
+            f"an image; the last {trial.where()} with {how}"
         )
 
     def _repeated(self, first: int, stop: int) -> _Death | None:
@@ -129,13 +138,17 @@ class _Trial:
     in_hand: Poison | None = None
     first: Poison | None = None
     last: Poison | None = None
+    born: int = 0
+    """Bytes of memory to begin with."""
     how: str = ""
     """Name of a signal or another reason; empty as long as it is not over."""
 
     def take(self, line: str) -> None:
         """Note what the process said."""
         word, _, text = line.partition(" ")
-        if word == "begin":
+        if word == "born":
+            self.born = int(text)
+        elif word == "begin":
             self.in_hand = self.last = Poison(**json.loads(text), happened="")
             self.first = self.first or self.in_hand
         elif word == "end":
@@ -147,7 +160,8 @@ class _Trial:
         elif word == "done":
             self.done = True
         elif word == "over":
-            self.how = self.how or _describe(int(text))
+            code, most = map(int, text.split())
+            self.how = self.how or _describe(code, most - self.born)
 
     def where(self) -> str:
         """Say how far it came, for a message."""
@@ -193,7 +207,10 @@ def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
 
 
-def _describe(code: int) -> str:
+def _describe(code: int, grown: int) -> str:
+    """What ended a process that had taken so many bytes."""
     if code >= 0:
         return f"exit code {code}"
+    if -code == signal.SIGKILL and grown < GREEDY_BYTES:
+        return KILLED
     return HANG if -code == signal.SIGALRM else signal.Signals(-code).name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Iterator
@@ -23,10 +24,16 @@ TOLERANCE = {"fp32": 1e-5, "bf16": 5e-2, "fp16": 5e-3}
 """Allowed |difference| over max(1, |value|) where batch shape, device or libraries differ."""
 
 
-def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
+def recompute(encoder: UnitEncoder, unit: Unit, most: int | None = None) -> list[str]:
     """Encode a unit again into a temporary folder and compare it with the published part.
 
-    With equal numerics the values must be equal to the bit; otherwise within `TOLERANCE`.
+    As many images at once as the part's footer says. With equal numerics the values must be equal to the bit;
+    otherwise within `TOLERANCE`.
+
+    Args:
+        encoder: of the part's job.
+        unit: the part's.
+        most: images at once, at most.
 
     Returns:
         Findings, empty if all is well.
@@ -36,9 +43,11 @@ def recompute(encoder: UnitEncoder, unit: Unit) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         again = Layout(folder)
         again.make()
-        encoder.encode(unit, again)
         try:
-            old, new = read_footer(published.part(unit.number)), read_footer(again.part(unit.number))
+            old = read_footer(published.part(unit.number))
+            batch_size = int(json.loads(old.numerics)["batch_size"])
+            encoder.encode(unit, again, min(batch_size, most or batch_size))
+            new = read_footer(again.part(unit.number))
         except OutputError as error:
             return [str(error)]
         counts = [(f.rows, f.rejects, f.skipped, f.excluded) for f in (old, new)]

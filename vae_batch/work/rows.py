@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vae_batch.latents.labels import LabelNotes, to_arrays
+from vae_batch.latents.labels import LabelNotes, LabelRows
 from vae_batch.latents.sampling import draw_samples
 from vae_batch.types import ImageRecord, Unit
 from vae_batch.work.forward import Latents
 from vae_batch.work.job import EncodeJob
 
 MERGE_ROWS = 1024
-"""Images are gathered until there are so many."""
+"""Images are gathered until there are so many ..."""
+MERGE_TEXT = 8 << 20
+"""... or so many characters of labels."""
 
 PSNR_LIMIT = 100.0
 """dB; an exact reconstruction would be infinite."""
@@ -34,16 +36,22 @@ class RowMaker:
         names = list(dict.fromkeys(p.shard for p in unit.pieces))
         self._shards = pa.array(names, pa.string())
         self._shard_index = {name: i for i, name in enumerate(names)}
+        self._labels = LabelRows(job.schema.labels, self.notes)
         self._begin()
 
     def _begin(self) -> None:
-        self._records: list[ImageRecord] = []
+        self._places: list[tuple[str, str, int]] = []
         self._sizes: list[tuple[int, int]] = []
         self._sha256: list[str | None] = []
         self._latents: list[Latents] = []
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._places)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is as much as is worth a record batch."""
+        return len(self) >= self.enough or self._labels.text >= MERGE_TEXT
 
     def add(
         self,
@@ -53,19 +61,21 @@ class RowMaker:
         latents: Latents,
     ) -> None:
         """Take in N images: identity, (width, height) in pixels, digests if asked for, latents."""
-        self._records += records
+        self._places += [(r.id, r.shard, r.row) for r in records]
+        self._labels.add([r.labels for r in records])
         self._sizes += sizes
         self._sha256 += sha256
         self._latents.append(latents)
 
     def rows(self) -> pa.RecordBatch:
         """Make rows of the images taken in since the last call."""
-        spec, ids, latents = self.job.schema, [r.id for r in self._records], Latents.concatenate(self._latents)
+        spec, latents = self.job.schema, Latents.concatenate(self._latents)
+        ids, shards, rows = map(list, zip(*self._places, strict=True))
         mean = latents.mean.astype(np.float16 if spec.store == "float16" else np.float32, copy=False)
         columns: dict[str, Any] = {
             "id": ids,
-            "shard": self._shard_column(),
-            "row": [r.row for r in self._records],
+            "shard": self._shard_column(shards),
+            "row": rows,
             "width": [w for w, _ in self._sizes],
             "height": [h for _, h in self._sizes],
             "mean": mean,
@@ -78,14 +88,13 @@ class RowMaker:
         if latents.mse is not None:
             columns["mse"] = latents.mse
             columns["psnr"] = psnr(latents.mse)
-        labels = to_arrays(spec.labels, [r.labels for r in self._records], self.notes)
-        columns |= {c.name: array for c, array in zip(spec.labels, labels, strict=True)}
+        columns |= {c.name: array for c, array in zip(spec.labels, self._labels.arrays(), strict=True)}
         arrays = [to_array(columns[f.name], f.type, len(ids)) for f in self.schema]
         self._begin()
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _shard_column(self) -> pa.Array:
-        index = pa.array([self._shard_index[r.shard] for r in self._records], pa.int32())
+    def _shard_column(self, shards: Sequence[str]) -> pa.Array:
+        index = pa.array([self._shard_index[shard] for shard in shards], pa.int32())
         return pa.DictionaryArray.from_arrays(index, self._shards)
 
 

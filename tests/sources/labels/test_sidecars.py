@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.sources.making import JPEG, read_all
 from tests.sources.tar.making import END, member, pairs
 from vae_batch.sources import open_source, plan_units, sample_labels
-from vae_batch.sources.labels.sidecars import parse_labels
+from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, MAX_VALUES, parse_labels
 
 
 def labelled(**labels: Any) -> bytes:
@@ -149,13 +150,20 @@ UNREADABLE = [
     b"",
     b"[1, 2]",
     b"{",
-    b"[" * 100_000,
-    b'{"a":' * 100_000,
+    b"[" * 4_000,
+    b'{"a":' * 4_000,
     b'{"a": ' + b"9" * 10_000 + b"}",
     b'{"a": "\\ud800"}',
     b"\xff\xfe\x00",
-    b'{"a": "' + b"x" * (1 << 20) + b'"}',
 ]
+LARGE = [
+    b"[" * 100_000,
+    b'{"a": "' + b"x" * (1 << 20) + b'"}',
+    b'{"a": "' + b"x" * (MAX_SIDECAR_BYTES - 8) + b'"}',
+    json.dumps({"a": [[]] * 2499 + [1, 2]}).encode(),
+    json.dumps({str(i): 0 for i in range(MAX_VALUES + 1)}).encode(),
+]
+"""The last three by one byte or one value; see the next test but one."""
 
 
 @pytest.mark.parametrize("data", UNREADABLE, ids=range(len(UNREADABLE)))
@@ -164,6 +172,24 @@ def test_a_sidecar_without_a_json_object_is_counted(tmp_path: Path, data: bytes)
         records, rejects, tally = read_all(location)
         assert [r.labels for r in records] == [None]
         assert (rejects, tally.seen, tally.sidecars["unreadable"]) == ([], 1, 1)
+
+
+@pytest.mark.parametrize("data", LARGE, ids=range(len(LARGE)))
+def test_a_sidecar_that_is_too_large_is_counted_as_such(tmp_path: Path, data: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.jpg", JPEG)
+        file.writestr("a.json", data)
+    for location in [*both(tmp_path, [("a.jpg", JPEG), ("a.json", data)]), tmp_path / "x.zip"]:
+        records, rejects, tally = read_all(location)
+        assert [r.labels for r in records] == [None]
+        assert (rejects, tally.seen, +tally.sidecars) == ([], 1, {"too large": 1})
+
+
+def test_a_sidecar_just_not_too_large_is_read() -> None:
+    shorter = ((b"xx", b"x"), (b", []", b""), (b'"0": 0, ', b""))
+    for data, (more, less) in zip(LARGE[2:], shorter, strict=True):
+        data = data.replace(more, less, 1)
+        assert parse_labels(data) == json.loads(data)
 
 
 def test_labels_as_they_are_parsed() -> None:
@@ -180,5 +206,5 @@ def test_the_first_sidecars_of_a_source(tmp_path: Path) -> None:
     (folder / "a.json").write_bytes(labelled(loose=True))
     (folder / "b.tar").write_bytes(pairs(5, smile=0.5) + END)
     (folder / "c.tar").write_bytes(pairs(5) + END)
-    found = sample_labels(open_source(str(folder)), limit=7)
+    found = list(sample_labels(open_source(str(folder)), limit=7))
     assert found == [{"loose": True}, *({"index": i, "smile": 0.5} for i in range(5)), {"index": 0}]

@@ -61,7 +61,7 @@ def test_paths_and_labels(tmp_path: Path, name: str) -> None:
     assert [r.data for r in records] == [(tmp_path / p).read_bytes() for p in paths]
     expected = [{k: v for k, v in row.items() if k != "file_name"} for row in rows]
     assert [r.labels for r in records] == expected
-    assert sample_labels(open_source(str(location))) == expected
+    assert list(sample_labels(open_source(str(location)))) == expected
     assert tally.seen == 5
     chosen = read(location, options=SourceOptions(columns={"zip": "string", "age": "float64", "gone": "bool"}))[0]
     assert [r.labels for r in chosen] == [{"zip": row["zip"], "age": row["age"]} for row in rows]

@@ -96,7 +96,7 @@ def test_sidecars_need_not_be_adjacent(tmp_path: Path) -> None:
         records, rejects, tally = read_all(path, unit_size)
         assert [r.labels for r in records] == [*({"i": i} for i in range(30)), {"own": False}, {"own": True}]
         assert (rejects, tally.seen, tally.skipped, sum(tally.sidecars.values())) == ([], 34, 2, 0)
-    assert sample_labels(open_source(str(path)), 3) == [{"i": 0}, {"i": 1}, {"i": 2}]
+    assert list(sample_labels(open_source(str(path)), 3)) == [{"i": 0}, {"i": 1}, {"i": 2}]
 
 
 @pytest.mark.parametrize("sidecar", [Made(b"a.json", b"[1]"), Made(b"a.json", b"{}", flags=1), Made(b"a.json", crc=0)])
@@ -366,7 +366,7 @@ def test_a_zip_without_its_directory(tmp_path: Path, data: bytes, message: str) 
         assert (ids(records), tally.seen) == (["y.zip/a.jpg"], 2)
         assert [(r.id, r.error, r.message) for r in rejects] == [("x.zip@0", "ZipDamaged", str(raised.value))]
     source = open_source(str(tmp_path))
-    assert sample_labels(source) == []
+    assert list(sample_labels(source)) == []
     assert broken_shards(source) == [f"Warning: {raised.value}. It will be one reject, and none of its images a row."]
 
 

@@ -9,7 +9,7 @@ from vae_batch import storage
 from vae_batch.sources.ahead import REMOTE_READS, in_order
 from vae_batch.sources.files import is_lasting, is_regular, open_file, status_of
 from vae_batch.sources.folders.loose import is_sidecar
-from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, parse_labels
+from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, count_failure, parse_labels
 from vae_batch.sources.shard import NO_OPTIONS, SourceOptions
 from vae_batch.sources.sniff import HEAD_BYTES, has_image_extension, has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES, too_large
@@ -88,18 +88,19 @@ def _read(root: str, shard: str, row: int, path: str, repeated: bool) -> _Outcom
 def _labels(data: bytes | None, tally: Tally) -> dict[str, Any] | None:
     """The labels in a sidecar; what cannot be had is counted."""
     labels = parse_labels(data)
-    tally.sidecars["unreadable"] += labels is None
+    if labels is None:
+        count_failure(tally, data)
     return labels
 
 
 def read_small(root: str, path: str) -> bytes | None:
-    """A file of up to MAX_SIDECAR_BYTES; None for a larger one, or one that is gone. Raises OSError otherwise."""
+    """The first MAX_SIDECAR_BYTES of a file, and one more; None of one that is gone. Raises OSError otherwise."""
     try:
         status = status_of(root, path)
-        if not status.regular or status.size > MAX_SIDECAR_BYTES:
+        if not status.regular:
             return None
         with open_file(root, path) as file:
-            return file.pread(status.size, 0)
+            return file.pread(min(status.size, MAX_SIDECAR_BYTES + 1), 0)
     except OSError as error:
         if is_lasting(error):
             return None

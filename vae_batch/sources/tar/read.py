@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, parse_labels
+from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, count_failure, parse_labels
 from vae_batch.sources.member import Member
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions
 from vae_batch.sources.sniff import HEAD_BYTES, has_image_magic
@@ -91,7 +91,8 @@ class _Sidecars:
             self._key, self._shared = key, None
         parsed = {member.start: parse_labels(member.data) for member in jsons}
         for member in jsons:
-            self._tally.sidecars["unreadable"] += parsed[member.start] is None
+            if parsed[member.start] is None:
+                count_failure(self._tally, member.data, member.size)
             if member.stem == key and self._shared is None:
                 self._tally.sidecars["late"] += continued
                 self._shared = (parsed[member.start],)

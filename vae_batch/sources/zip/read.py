@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, parse_labels
+from vae_batch.sources.labels.sidecars import MAX_SIDECAR_BYTES, count_failure, parse_labels
 from vae_batch.sources.shard import NO_OPTIONS, Shard, SourceOptions, Stretch
 from vae_batch.sources.sniff import has_image_magic
 from vae_batch.sources.streams import MAX_FILE_BYTES, open_shard, too_large
@@ -108,8 +108,11 @@ class _Sidecars:
         if entry.sidecar < 0:
             return None
         if entry.sidecar != self._last[0]:
-            labels = parse_labels(self._read(self._directory.entry(entry.sidecar)))
-            self._tally.sidecars["unreadable"] += labels is None
+            sidecar = self._directory.entry(entry.sidecar)
+            data = self._read(sidecar)
+            labels = parse_labels(data)
+            if labels is None:
+                count_failure(self._tally, data, max(sidecar.size, sidecar.packed))
             self._last = (entry.sidecar, labels)
         return self._last[1]
 
