@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
-import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,10 +15,10 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import LoggingConfig
-from torch import Tensor
 
 from vae_batch import storage, training
 from vae_batch.cluster.connect import Cluster, connect
+from vae_batch.cluster.desk import Desk, Told, add_up, pass_on
 from vae_batch.cluster.replica import Resources
 from vae_batch.cluster.resources import choose
 from vae_batch.errors import ClusterError, NoResourcesError, OutputError, SpecError, VaeBatchError
@@ -48,55 +51,36 @@ def train_on_workers(spec: TrainSpec, images: ImageCache, watch: Watch) -> Train
         raise SpecError(f"workers={spec.workers} for batches of {spec.batch_size} images: give no more than these")
     spec = spec.model_copy(update={"source": storage.absolute(storage.local(spec.source))})
     begin(spec.out, spec, images.ids)
-    with connect(spec.address) as cluster, tempfile.TemporaryDirectory() as scratch:
+    with connect(spec.address) as cluster, _run_folder(spec.out) as place:
         watch.say(cluster.line())
         resources = _resources(cluster, spec)
         desk = ray.remote(Desk).options(num_cpus=0).remote()
-        fit = _Fit(_trainer(spec, images, resources, desk, scratch))
+        fit = _Fit(_trainer(spec, images, resources, desk, place))
         fit.start()
         while fit.is_alive():
-            _pass_on(desk, watch)
+            pass_on(desk, watch)
             fit.join(TICK_SECONDS)
-        _pass_on(desk, watch)
+        pass_on(desk, watch)
         if error := ray.get(desk.failure.remote()):
             raise error
         return fit.result()
 
 
-class Desk:
-    """An actor between those who train and the one who looks on: news one way, the wish to stop the other."""
-
-    def __init__(self) -> None:
-        self._news: list[tuple[str, tuple[Any, ...]]] = []
-        self._failure: VaeBatchError | None = None
-        self._cause: str | None = None
-
-    def tell(self, what: str, *values: Any) -> None:
-        """Take a call of a `Watch`."""
-        self._news.append((what, values))
-
-    def fail(self, error: VaeBatchError) -> None:
-        """Take what ended the training; the first counts."""
-        self._failure = self._failure or error
-
-    def failure(self) -> VaeBatchError | None:
-        """Give it."""
-        return self._failure
-
-    def visit(self, cause: str | None) -> list[tuple[str, tuple[Any, ...]]]:
-        """Say what stops the training, and take the news."""
-        self._cause = cause
-        news, self._news = self._news, []
-        return news
-
-    def cause(self) -> str | None:
-        """Name what stops the training."""
-        return self._cause
-
-
-def _pass_on(desk: Any, watch: Watch) -> None:
-    for what, values in ray.get(desk.visit.remote(watch.stopped_by())):
-        getattr(watch, what)(*values)
+@contextmanager
+def _run_folder(out: str) -> Iterator[dict[str, Any]]:
+    """Have a folder in OUT for Ray Train, which looks from every node whether that is shared; nothing else is in it."""
+    folder = storage.join(out, f"{FOLDER}/ray")
+    if storage.is_remote(out):
+        system, path = storage.filesystem(folder)
+        yield {"storage_path": path, "storage_filesystem": system}
+        system.delete_dir(path)
+        return
+    try:
+        yield {"storage_path": folder}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # there is a checkpoint beside it
+            Path(folder).parent.rmdir()
 
 
 class _Fit(threading.Thread):
@@ -138,7 +122,9 @@ def _resources(cluster: Cluster, spec: TrainSpec) -> Resources:
     return resources
 
 
-def _trainer(spec: TrainSpec, images: ImageCache, resources: Resources, desk: Any, scratch: str) -> TorchTrainer:
+def _trainer(
+    spec: TrainSpec, images: ImageCache, resources: Resources, desk: Any, place: dict[str, Any]
+) -> TorchTrainer:
     gpu = bool(resources.gpus)
     told = {
         "spec": spec.model_copy(update={"device": "cuda" if gpu else "cpu"}),
@@ -157,7 +143,7 @@ def _trainer(spec: TrainSpec, images: ImageCache, resources: Resources, desk: An
         ),
         run_config=RunConfig(
             name="train",
-            storage_path=scratch,
+            **place,
             failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILURES),
             callbacks=[_GiveUp(desk)],
             logging_config=LoggingConfig("ERROR"),
@@ -187,7 +173,7 @@ def work(told: dict[str, Any]) -> Trained | None:
     context = ray.train.get_context()
     torch.set_num_threads(told["threads"])
     try:
-        watch = _Told(desk, context.get_world_rank(), spec.device)
+        watch = Told(desk, context.get_world_rank(), spec.device)
         done = training.look(spec, Watch())
         if done is None:
             images = _shared(spec, told["images"])
@@ -197,12 +183,6 @@ def work(told: dict[str, Any]) -> Trained | None:
         ray.get(desk.fail.remote(error))
         raise
     return done if context.get_world_rank() == 0 else None
-
-
-def add_up(tensor: Tensor) -> Tensor:
-    """Add a tensor up over the workers, in place."""
-    torch.distributed.all_reduce(tensor)
-    return tensor
 
 
 def _shared(spec: TrainSpec, folder: str) -> ImageCache:
@@ -218,37 +198,3 @@ def _shared(spec: TrainSpec, folder: str) -> ImageCache:
             "a folder that all of them share"
         ) from None
     return images
-
-
-class _Told(Watch):
-    """A worker's: the first one tells the desk, and asks it whether to stop; all stop at the same step."""
-
-    def __init__(self, desk: Any, rank: int, device: str) -> None:
-        self._desk, self._rank, self._device = desk, rank, device
-        self._asked: Any = None
-        self._cause: str | None = None
-
-    def _tell(self, what: str, *values: Any) -> None:
-        if self._rank == 0:
-            self._desk.tell.remote(what, *values)
-
-    def progress(self, state: training.Progress, steps: int) -> None:
-        """Pass it on."""
-        self._tell("progress", state, steps)
-
-    def validated(self, step: int, found: training.Validation) -> None:
-        """Pass it on."""
-        self._tell("validated", step, found)
-
-    def say(self, line: str) -> None:
-        """Pass it on."""
-        self._tell("say", line)
-
-    def stopped_by(self) -> str | None:
-        """Ask in passing; an answer counts at the step at which all know it."""
-        if self._rank == 0 and self._cause is None:
-            self._asked = self._asked or self._desk.cause.remote()
-            if ray.wait([self._asked], timeout=0)[0]:
-                self._cause, self._asked = ray.get(self._asked), None
-        told = add_up(torch.tensor(float(self._cause is not None), device=self._device))
-        return (self._cause or "told to stop") if told.item() else None
