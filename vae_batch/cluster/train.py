@@ -73,7 +73,7 @@ def _decoded(spec: TrainSpec, watch: Watch) -> Iterator[ImageCache]:
             _remove_empty(own, own.parent, own.parent.parent)
             raise
         yield images
-        shutil.rmtree(own)
+        shutil.rmtree(own, ignore_errors=True)
         _remove_empty(own.parent)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,12 +84,7 @@ def read_checkpoint(out: str) -> Checkpoint | None:
 
 def remove_checkpoint(out: str) -> None:
     """Remove what a finished training no longer needs."""
-    folder = storage.join(out, FOLDER)
-    storage.sweep(folder)
-    for name in (JOB, FILE):
-        storage.remove(storage.join(folder, name))
-    with suppress(OSError):  # there is more in it
-        storage.remove_folder(folder)
+    storage.remove_folder(storage.join(out, FOLDER))
 
 
 def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:

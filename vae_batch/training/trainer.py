@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from vae_batch import storage
-from vae_batch.errors import OutputError
+from vae_batch.errors import OutputError, SpecError
 from vae_batch.images.cache import REJECTS, ImageCache
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
@@ -63,10 +63,13 @@ def train(spec: TrainSpec, images: ImageCache, watch: Watch, team: Team | None =
         SpecError: the device is not there, or no image is left to train on.
         ModelError: the image size does not suit the network, or the loss is no longer finite.
     """
-    out, device = storage.local(spec.out), choose_device(spec.device)
+    out, team = storage.local(spec.out), team or Team()
+    if spec.workers != team.size:
+        raise SpecError(f"workers={spec.workers}, but this training has {team.size}: `vae-batch train` starts them all")
+    device = choose_device(spec.device)
     begin(out, spec, images.ids)
     with model_folder(out) as folder, reproducible(spec.seed, device):
-        run = Run(spec, images, out, folder, device, watch, team or Team())
+        run = Run(spec, images, out, folder, device, watch, team)
         progress, found = run.go()
         facts = _facts(spec, images, run, progress, found)
         if run.team.rank == 0:
