@@ -21,7 +21,7 @@ from vae_batch.cluster.connect import Cluster, connect
 from vae_batch.cluster.desk import Desk, Told, add_up, pass_on
 from vae_batch.cluster.replica import Resources
 from vae_batch.cluster.resources import choose
-from vae_batch.errors import ClusterError, NoResourcesError, OutputError, SpecError, VaeBatchError
+from vae_batch.errors import ClusterError, InterruptedJobError, NoResourcesError, OutputError, SpecError, VaeBatchError
 from vae_batch.images.cache import ImageCache
 from vae_batch.specs import TrainSpec
 from vae_batch.training import Team, Trained, Watch
@@ -171,18 +171,21 @@ def work(told: dict[str, Any]) -> Trained | None:
     """Train, as one of the workers; the first one gives the result."""
     spec, desk = told["spec"], told["desk"]
     context = ray.train.get_context()
+    rank = context.get_world_rank()
     torch.set_num_threads(told["threads"])
     try:
-        watch = Told(desk, context.get_world_rank(), spec.device)
+        watch = Told(desk, rank, spec.device)
         done = training.look(spec, Watch())
         if done is None:
             images = _shared(spec, told["images"])
-            team = Team(context.get_world_rank(), context.get_world_size(), add_up)
+            team = Team(rank, context.get_world_size(), add_up)
             done = training.train(spec, images, watch, team)
     except VaeBatchError as error:
-        ray.get(desk.fail.remote(error))
+        ray.get(desk.fail.remote(error, rank))
+        if isinstance(error, InterruptedJobError):
+            torch.distributed.barrier()  # the first one has written its checkpoint
         raise
-    return done if context.get_world_rank() == 0 else None
+    return done if rank == 0 else None
 
 
 def _shared(spec: TrainSpec, folder: str) -> ImageCache:
