@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -70,15 +69,14 @@ def train_on_workers(spec: TrainSpec, images: ImageCache, watch: Watch) -> Train
 def _run_folder(out: str) -> Iterator[dict[str, Any]]:
     """Have a folder in OUT for Ray Train, which looks from every node whether that is shared; nothing else is in it."""
     folder = storage.join(out, f"{FOLDER}/ray")
+    place: dict[str, Any] = {"storage_path": folder}
     if storage.is_remote(out):
         system, path = storage.filesystem(folder)
-        yield {"storage_path": path, "storage_filesystem": system}
-        system.delete_dir(path)
-        return
+        place = {"storage_path": path, "storage_filesystem": system}
     try:
-        yield {"storage_path": folder}
+        yield place
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        storage.remove_folder(folder)
         with suppress(OSError):  # there is a checkpoint beside it
             Path(folder).parent.rmdir()
 
