@@ -18,13 +18,13 @@ import torch
 from torch import nn
 
 from vae_batch.analysis.probes import auc, probe_attributes, r_squared
+from vae_batch.cluster.train import train
 from vae_batch.faces import write_faces
 from vae_batch.models import load_model
 from vae_batch.specs import TrainSpec
-from vae_batch.training import Progress, Watch, train
-from vae_batch.training.data import load_pixels
-from vae_batch.training.trainer import Transform
+from vae_batch.training import Progress, Watch
 from vae_batch.training.validation import to_float
+from vae_batch.work.cache import open_cache
 
 ATTRIBUTES = ("smile", "skin_tone", "glasses", "beard", "hair_colour", "hair_length")
 
@@ -60,7 +60,7 @@ def attributes(folder: Path, ids: list[str]) -> dict[str, np.ndarray]:
 
 def encode(folder: Path, model: Path) -> tuple[np.ndarray, dict[str, np.ndarray], float]:
     """Posterior means (N, D), attributes, and the mean PSNR of the reconstructions in dB."""
-    pixels = load_pixels(TrainSpec(source=str(folder), out=""), Transform(64))
+    pixels = open_cache(TrainSpec(source=str(folder), out=""), model.parent / "cache")
     vae = load_model(str(model)).prepare("cpu", "fp32")
     means, psnr = [], []
     with torch.inference_mode():

@@ -43,7 +43,8 @@ def run_train(spec: TrainSpec, hint: bool = True) -> None:
     """Train and show it; with `hint`, end with the command to run next."""
     from vae_batch.cli.train_watch import TrainBar
     from vae_batch.cluster.signals import noticed
-    from vae_batch.training import DEFAULT_EPOCHS, train
+    from vae_batch.cluster.train import train
+    from vae_batch.training import DEFAULT_EPOCHS
 
     if spec.epochs is None and spec.steps is None:
         click.echo(f"Neither --epochs nor --steps was given: {DEFAULT_EPOCHS} epochs.", err=True)
@@ -57,7 +58,7 @@ def run_train(spec: TrainSpec, hint: bool = True) -> None:
 def _report(trained: Trained) -> None:
     if trained.examples:
         images = "image" if trained.rejected == 1 else "images"
-        click.echo(f"{trained.rejected:,} {images} could not be read:", err=True)
+        click.echo(f"{trained.rejected:,} {images} could not be read (OUT/rejects.jsonl):", err=True)
         for reject in trained.examples:
             click.echo(f"  {reject.id}: {reject.error}: {reject.message}", err=True)
     last, found = trained.last, trained.validation

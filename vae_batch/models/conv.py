@@ -175,3 +175,7 @@ class ConvVAE(TrainableVAE):
             nn.init.zeros_(parameter)
         with torch.no_grad():
             self.head.bias[self.config.latent_dim :] = self.linear.fit(x_BCHW)
+
+    def reduced(self, x_BCHW: Tensor) -> Tensor:
+        """See `TrainableVAE`."""
+        return self.linear.shrink(x_BCHW)

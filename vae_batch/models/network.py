@@ -71,7 +71,15 @@ class TrainableVAE(nn.Module, ABC):
         return self.expected(z).clamp(0.0, 1.0)
 
     def start_from(self, x_BCHW: Tensor) -> None:
-        """Begin training, once, in sight of some images, float32 in [0, 1]; as drawn, where nothing better is known."""
+        """Begin training, once, in sight of some images, float32 in [0, 1]; as drawn, where nothing better is known.
+
+        Args:
+            x_BCHW: what `reduced` gave for the images.
+        """
+
+    def reduced(self, x_BCHW: Tensor) -> Tensor:
+        """Give what `start_from` wants to see of images: smaller ones, where it looks no closer."""
+        return x_BCHW
 
     def prepare(self, device: str, precision: Precision) -> Self:
         """Make ready for inference, once: encoder and decoder in the given precision, the head in float32."""

@@ -191,6 +191,10 @@ class ResNetVAE(TrainableVAE):
         with torch.no_grad():
             self.head.get_parameter("bias")[self.config.latent_dim :] = self.linear.fit(chosen)
 
+    def reduced(self, x_BCHW: Tensor) -> Tensor:
+        """See `TrainableVAE`."""
+        return self.linear.shrink(x_BCHW) if self.places == 1 else x_BCHW
+
     def _patches(self, x_BCHW: Tensor) -> Tensor:
         """View (B, C, H, W) as (B, g, g, C, p, p): what each place of the latent has for itself."""
         (b, c, h, w), g = x_BCHW.shape, self.places
