@@ -136,7 +136,7 @@ class Run:
         some = self.kept[torch.randperm(len(self.kept), generator=generator(self.spec.seed, "start"))]
         numbers = self._reduced(some[:1]).numel()
         chosen = some[: max(1, min(START_IMAGES, START_NUMBERS // numbers))].sort().values
-        return torch.cat([self._reduced(chunk) for chunk in chosen.split(START_CHUNK)])
+        return torch.cat([self._reduced(chunk) for chunk in torch.split(chosen, START_CHUNK)])
 
     def _reduced(self, index: torch.Tensor) -> torch.Tensor:
         return self.model.reduced(to_float(self.images[index].to(self.device)))
