@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import image_bytes, spec
+from vae_batch.cluster.train import train
 from vae_batch.errors import MismatchError, SpecError
 from vae_batch.images import Transform
 from vae_batch.specs import TrainSpec
-from vae_batch.training import train
 from vae_batch.work.encode import UnitEncoder
 from vae_batch.work.job import open_job, prepare
 
