@@ -213,6 +213,21 @@ class TrainSpec(ImagesSpec):
             raise ValueError("give epochs or steps, not both")
         return self
 
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        if self.sigma is not None and self.likelihood == "bernoulli":
+            raise ValueError("sigma is of the gaussian likelihood; a bernoulli one has none")
+        if self.capacity is not None and self.free_bits:
+            raise ValueError("give capacity or free_bits, not both: each says how small the rate may become")
+        if self.capacity_steps is not None and self.capacity is None:
+            raise ValueError("capacity_steps says how long the capacity rises: give capacity too")
+        return self
+
+    @field_validator("logger", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
 
 KINDS: dict[str, type[Spec]] = {"encode": EncodeSpec, "train": TrainSpec}
 

@@ -6,35 +6,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vae_batch.cli.bar import Bar
 from vae_batch.cli.options import images_options
+from vae_batch.cli.train_options import options_of_train
 
 if TYPE_CHECKING:
     from vae_batch.specs import TrainSpec
-    from vae_batch.training import Progress, Trained
+    from vae_batch.training import Trained
 
 
 @click.command("train")
 @click.argument("source")
-@click.option("--out", required=True, help="Folder of the model; it must not hold one yet.")
-@click.option("--image-size", type=int, default=64, show_default=True, help="Pixels a side: a multiple of 16.")
-@click.option("--latent-dim", type=int, default=64, show_default=True, help="Dimensions of the posterior.")
-@click.option("--epochs", type=int, help="Passes over the images.  [default: 20, without --steps]")
-@click.option("--steps", type=int, help="Batches, instead of --epochs.")
-@click.option("--batch-size", type=int, help="Images in a batch.")
-@click.option("--learning-rate", type=float, help="Of AdamW, at its highest.")
+@click.option("--out", required=True, help="Folder of the model; the same one goes on where it stopped.")
+@options_of_train
 @images_options
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same machine: same weights.")
 def command(**options: Any) -> None:
     """Train a VAE on a collection of images, by maximising the ELBO.
 
-    SOURCE is a folder of images, a tar, or a folder or glob of tars. Rate and distortion are shown in nats per
-    image; OUT gets config.json, model.safetensors and metrics.jsonl.
+    SOURCE is a folder of images, a shard (tar, zip, Parquet, Arrow), a quoted pattern of shards, or a listing. Rate
+    and distortion are shown in nats per image; OUT gets config.json, model.safetensors and metrics.jsonl. Killed at
+    any moment, the same command goes on from the last checkpoint. Part of the images, chosen by id, is held out:
+    --validation.
 
     \b
     Example:
       vae-batch train faces/ --out model/ --epochs 20
+      vae-batch train faces/ --out beta/ --likelihood bernoulli --beta 4 --latent-dim 10
+
+    Exit codes: 0 done, 1 failed, 2 usage, 75 interrupted: run again to go on.
     """
     from vae_batch.specs import TrainSpec
 
@@ -43,38 +41,35 @@ def command(**options: Any) -> None:
 
 def run_train(spec: TrainSpec, hint: bool = True) -> None:
     """Train and show it; with `hint`, end with the command to run next."""
+    from vae_batch.cli.train_watch import TrainBar
+    from vae_batch.cluster.signals import noticed
     from vae_batch.training import DEFAULT_EPOCHS, train
 
     if spec.epochs is None and spec.steps is None:
         click.echo(f"Neither --epochs nor --steps was given: {DEFAULT_EPOCHS} epochs.", err=True)
-    with Bar() as bar:
-        trained = train(
-            spec,
-            lambda state, steps: bar.show(_line(state, steps), state.step, steps),
-            lambda images: bar.show(f"reading: {images:,} images"),
-        )
+    with noticed() as signal, TrainBar(signal) as bar:
+        trained = train(spec, bar)
     _report(trained)
     if hint:
         click.echo(f"Next: vae-batch encode {spec.source} --model {spec.out} --out latents/")
 
 
 def _report(trained: Trained) -> None:
-    if trained.rejected:
+    if trained.examples:
         images = "image" if trained.rejected == 1 else "images"
         click.echo(f"{trained.rejected:,} {images} could not be read:", err=True)
         for reject in trained.examples:
             click.echo(f"  {reject.id}: {reject.error}: {reject.message}", err=True)
-    last = trained.last
+    last, found = trained.last, trained.validation
+    sigma = "" if last.sigma is None else f", sigma {last.sigma:.4f}"
     click.echo(
-        f"{trained.out}: {trained.parameters:,} parameters, {trained.images:,} images, {last.step:,} steps in "
-        f"{last.seconds:.0f} s on {trained.device}; distortion {last.distortion:.1f}, rate {last.rate:.1f} nats per "
-        f"image, sigma {last.sigma:.4f}"
+        f"{trained.out}: {trained.parameters:,} parameters, {trained.images - trained.held_out:,} images, "
+        f"{last.step:,} steps in {last.seconds:.0f} s on {trained.device}; distortion {last.distortion:.1f}, rate "
+        f"{last.rate:.1f} nats per image{sigma}"
     )
-
-
-def _line(state: Progress, steps: int) -> str:
-    left = state.seconds / state.step * (steps - state.step)
-    return (
-        f"step {state.step:,} of {steps:,}, distortion {state.distortion:,.1f}, rate {state.rate:,.1f} nats/image, "
-        f"{state.images_per_second:,.0f} images/s, {left:,.0f} s left"
-    )
+    if found is not None:
+        click.echo(
+            f"On {found.images:,} images held out: distortion {found.distortion:.1f}, rate {found.rate:.1f} nats per "
+            f"image ({found.distortion_bits + found.rate_bits:.3f} bits per dimension), PSNR {found.psnr:.1f} dB, SSIM "
+            f"{found.ssim:.3f}, {found.active_units} of {len(found.kl)} dimensions active"
+        )

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -77,5 +77,29 @@ def interruptible() -> Iterator[None]:
     finally:
         _received.clear()
         sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noticed() -> Iterator[Callable[[], str | None]]:
+    """Give a function that names the signal which came, None before; a second signal ends the process at once.
+
+    For work that stops by itself at the next good place; what was there before is put back.
+    """
+    came: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def note(number: int, _: FrameType | None) -> None:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, _exit)
+        came.append(signal.Signals(number).name)
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came[0] if came else None
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)

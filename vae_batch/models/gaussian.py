@@ -25,10 +25,14 @@ class DiagonalGaussian:
 
     def kl(self) -> Tensor | None:
         """KL(q‖N(0, I)) summed over the latent axes: (B,), nats per image (Kingma and Welling 2014, appendix B)."""
+        terms = self.kl_by_dimension()
+        return None if terms is None else terms.sum(1)
+
+    def kl_by_dimension(self) -> Tensor | None:
+        """KL(q‖N(0, I)) of each latent number: (B, Z), nats, the latent axes laid flat."""
         if self.logvar is None:
             return None
-        terms = self.mean.square() + self.logvar.exp() - 1.0 - self.logvar
-        return 0.5 * terms.flatten(1).sum(1)
+        return 0.5 * (self.mean.square() + self.logvar.exp() - 1.0 - self.logvar).flatten(1)
 
     def sample(self, eps: Tensor) -> Tensor:
         """Give mean + sigma·eps, (B, *latent), for standard normals eps; the mean where there is no variance."""

@@ -107,3 +107,9 @@ def remove(location: str) -> None:
             system.delete_file(path)
 
     retried(attempt)
+
+
+def remove_folder(location: str) -> None:
+    """Remove an empty folder if it is there; object stores have none."""
+    if not is_remote(location) and Path(location).is_dir():
+        Path(location).rmdir()

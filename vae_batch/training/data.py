@@ -28,6 +28,7 @@ class Pixels:
 
     images: torch.Tensor
     """uint8 (N, S, S, 3)."""
+    ids: list[str] = field(default_factory=list)
     rejected: int = 0
     examples: list[Reject] = field(default_factory=list)
     """Up to three that could not be read, and why."""
@@ -46,22 +47,24 @@ def load_pixels(spec: TrainSpec, transform: Transform, on_progress: Callable[[in
         SpecError: labels contradict each other, or do not tell the split.
     """
     chunks: list[np.ndarray] = []
+    ids: list[str] = []
     rejects: list[Reject] = []
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         records = _records(spec, transform, rejects)
         while chunk := list(islice(records, CHUNK)):
             out = np.empty((len(chunk), transform.size, transform.size, 3), np.uint8)
-            verdicts = pool.map(lambda item, out=out: _load(item[1], transform, out[item[0]]), enumerate(chunk))
+            verdicts = list(pool.map(lambda item, out=out: _load(item[1], transform, out[item[0]]), enumerate(chunk)))
             failed = [(slot, verdict) for slot, verdict in enumerate(verdicts) if verdict]
             rejects += [verdict for _, verdict in failed]
+            ids += [record.id for record, verdict in zip(chunk, verdicts, strict=True) if not verdict]
             chunks.append(np.delete(out, [slot for slot, _ in failed], axis=0) if failed else out)
             done += len(chunks[-1])
             if on_progress:
                 on_progress(done)
     if not done:
         raise SourceError(f"no image of {spec.source} can be used{_because(rejects)}")
-    return Pixels(torch.from_numpy(np.concatenate(chunks)), len(rejects), rejects[:3])
+    return Pixels(torch.from_numpy(np.concatenate(chunks)), ids, len(rejects), rejects[:3])
 
 
 def _records(spec: TrainSpec, transform: Transform, rejects: list[Reject]) -> Iterator[ImageRecord]:

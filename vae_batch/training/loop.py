@@ -1,33 +1,33 @@
-"""The training loop: one process, the collection in memory, the ELBO by gradient ascent."""
+"""The training loop: the loss by gradient descent, in checkpoints."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from vae_batch import storage
-from vae_batch.errors import ModelError
-from vae_batch.images import Transform
-from vae_batch.models.conv import ConvConfig, ConvVAE
-from vae_batch.models.save import save_model
+from vae_batch.errors import InterruptedJobError, ModelError, SpecError
 from vae_batch.specs import TrainSpec
-from vae_batch.training.data import Pixels, load_pixels
-from vae_batch.training.device import autocast_dtype, choose_device
-from vae_batch.training.elbo import Elbo
-from vae_batch.training.output import METRICS, check_free, model_folder
-from vae_batch.training.parts import BatchGradients
-from vae_batch.training.progress import Meter, Progress, Trained
+from vae_batch.training.checkpoint import Checkpoint, Clock, gather, path_of, read_checkpoint, scatter, write_checkpoint
+from vae_batch.training.compiled import compiled
+from vae_batch.training.data import Pixels
+from vae_batch.training.device import autocast_dtype
+from vae_batch.training.draws import batch_of, generator, held_out, normals
+from vae_batch.training.ema import MovingAverage
+from vae_batch.training.gradients import BatchGradients, Team
+from vae_batch.training.job import differences, numerics
+from vae_batch.training.loss import Elbo, Objective
+from vae_batch.training.metrics import Metrics
+from vae_batch.training.network import build_model
+from vae_batch.training.progress import Meter, Progress, Watch
+from vae_batch.training.schedule import learning_rate_factor, steps_per_epoch, total_steps, validation_steps
+from vae_batch.training.threads import Threads
+from vae_batch.training.validation import Validation, Validator, to_float
 
-DEFAULT_EPOCHS = 20
-WARM_UP = 0.1
-"""Share of the steps over which the learning rate rises: the convolutions start at nothing, and Adam would throw them
-about."""
 CLIP = 1.0
 """Norm to which gradients of the loss in nats per pixel are clipped; several times what is met in training."""
 START_IMAGES = 2048
@@ -35,151 +35,163 @@ START_IMAGES = 2048
 REPORT_STEPS = 20
 
 
-def train(
-    spec: TrainSpec,
-    on_progress: Callable[[Progress, int], None] | None = None,
-    on_read: Callable[[int], None] | None = None,
-) -> Trained:
-    """Train the built-in VAE on a collection, and save it.
-
-    The same spec on the same machine gives the same weights.
+class Run:
+    """A training in this process, from its start or from its last checkpoint.
 
     Args:
-        spec: what to train on, for how long; `out` gets config.json, model.safetensors and metrics.jsonl.
-        on_progress: called now and then with the state and the number of steps in all.
-        on_read: called with the number of images read so far, before training.
-
-    Raises:
-        OutputError: `out` holds a model already.
-        SourceError: no image can be read.
-        SpecError: the device is not there.
-        ModelError: the image size does not suit the network, or the loss is no longer finite.
+        spec: of the training.
+        pixels: the images.
+        out: the model's folder, or its URI; has the checkpoints.
+        folder: where its files are written, here.
+        device: where to compute.
+        watch: follows it.
+        team: the processes that train together.
     """
-    out = storage.local(spec.out)
-    check_free(out)
-    device = choose_device(spec.device)
-    config = ConvConfig(image_size=spec.image_size, latent_dim=spec.latent_dim)
-    transform = Transform(spec.image_size, spec.crop or "center", spec.fit or "cover", spec.decode or "exact")
-    pixels = load_pixels(spec, transform, on_read)
-    with model_folder(out) as folder:
-        with _reproducible(spec.seed, device):
-            model = ConvVAE(config).to(device)
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            last = _Run(spec, model, pixels.images.to(device), folder).go(on_progress)
-        save_model(model, folder, transform.to_dict(), _facts(spec, pixels, last, device))
-    parameters = model.card.parameters
-    where = out if storage.is_remote(out) else Path(out)
-    return Trained(where, len(pixels.images), pixels.rejected, tuple(pixels.examples), parameters, str(device), last)
 
+    def __init__(
+        self, spec: TrainSpec, pixels: Pixels, out: str, folder: Path, device: torch.device, watch: Watch, team: Team
+    ) -> None:
+        self.spec, self.images, self.out, self.device, self.watch, self.team = (
+            spec, pixels.images, out, device, watch, team
+        )  # fmt: skip
+        held = held_out(pixels.ids, spec.validation)
+        self.held, self.kept = held.nonzero().flatten(), (~held).nonzero().flatten()
+        if not len(self.kept):
+            raise SpecError(f"validation={spec.validation:g} holds out all {len(held)} images: give a smaller share")
+        self.steps, self.per_epoch = total_steps(spec, len(self.kept)), steps_per_epoch(spec, len(self.kept))
+        self.batch_size = min(spec.batch_size, len(self.kept))
+        self.dtype = autocast_dtype(device, spec.precision)
+        self.numerics = numerics(spec, device, self.dtype, team.size)
+        self.objective = Objective.of(spec, self.steps, spec.image_size**2 * pixels.images.shape[3])
+        self.model = build_model(spec).to(device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._resume_or_start(folder)
 
-def total_steps(spec: TrainSpec, images: int) -> int:
-    """Give the number of steps of a training on so many images."""
-    if spec.steps is not None:
-        return spec.steps
-    return (spec.epochs or DEFAULT_EPOCHS) * steps_per_epoch(spec, images)
+    def go(self) -> tuple[Progress, Validation | None]:
+        """Do the steps that are left, and give the last reports."""
+        with Threads(self.device, self.batch_size // self.team.size, single=self.spec.compile) as threads:
+            self.gradients = BatchGradients(self.model, self.objective, threads, self.dtype, self.team)
+            self.validator = Validator(self.images, self.held, self.gradients, self.batch_size, self.spec.seed)
+            if self.spec.compile:
+                self.gradients.sums = compiled(self.gradients, *self._batch(1), self.watch.say)
+            for step in range(self.done + 1, self.steps + 1):
+                self._stop_if_told(step)
+                self._step(step)
+                self._tell(step)
+                self._checkpoint_if_due(step)
+        self.metrics.close()
+        last, found = self.metrics.last("train"), self.metrics.last("validation")
+        assert last is not None
+        if found is not None:
+            del found["step"]
+        return Progress(**last), None if found is None else Validation(**found)
 
+    def final_weights(self) -> AbstractContextManager[None]:
+        """Have in the model, inside, what is saved and validated: the average where there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
 
-def steps_per_epoch(spec: TrainSpec, images: int) -> int:
-    """Give the whole batches in a pass; a collection smaller than a batch is one batch."""
-    return max(1, images // spec.batch_size)
-
-
-class _Run:
-    def __init__(self, spec: TrainSpec, model: ConvVAE, images_NHWC: Tensor, out: Path) -> None:
-        self.spec, self.model, self.images = spec, model, images_NHWC
-        self.steps = total_steps(spec, len(images_NHWC))
-        self.dtype = autocast_dtype(images_NHWC.device)
-        self.batch_size = min(spec.batch_size, len(images_NHWC))
-        self.meter = Meter(out / METRICS, len(images_NHWC))
-        self.order = torch.Generator().manual_seed(spec.seed)
-
-    def go(self, on_progress: Callable[[Progress, int], None] | None) -> Progress:
-        self._start()
-        with BatchGradients(self.model, self.batch_size, self.dtype) as gradients:
-            return self._train(gradients, on_progress)
-
-    def _train(self, gradients: BatchGradients, on_progress: Callable[[Progress, int], None] | None) -> Progress:
-        parameters = list(self.model.parameters())
-        optimizer = torch.optim.AdamW(
-            parameters, lr=self.spec.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, self.steps))
-        progress = None
-        for step, index in zip(range(1, self.steps + 1), self._batches(), strict=False):
-            x = to_float(self.images[index])
-            elbo = gradients(x, torch.randn(len(x), self.spec.latent_dim, device=x.device))
-            self._check(elbo, step)
-            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-            optimizer.step()
-            schedule.step()
-            self.meter.add(elbo.distortion.item(), elbo.rate.item(), elbo.mse.item(), len(x))
-            if step % REPORT_STEPS == 0 or step == self.steps:
-                progress = self.meter.report()
-                if on_progress:
-                    on_progress(progress, self.steps)
-        assert progress is not None
-        return progress
+    def _resume_or_start(self, folder: Path) -> None:
+        spec, checkpoint = self.spec, read_checkpoint(self.out)
+        if checkpoint is None:
+            self._start()
+        groups = [
+            {"params": [p for p in self.model.parameters() if (p.ndim > 1) == matrix], "weight_decay": decay}
+            for matrix, decay in ((True, spec.weight_decay), (False, 0.0))
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.average = MovingAverage(self.model, spec.ema) if spec.ema else None
+        self.done, text, meter = 0, b"", None
+        if checkpoint is not None:
+            scatter(checkpoint.tensors, self.model, self.optimizer, self.average)
+            self.done, text = checkpoint.facts["step"], checkpoint.tensors["metrics"].numpy().tobytes()
+            meter = checkpoint.facts["meter"]
+            self.watch.say(f"Going on from the checkpoint of step {self.done:,} of {self.steps:,}.")
+            if changed := differences(checkpoint.facts["numerics"], self.numerics):
+                self.watch.say(f"Note: not with the same numerics, so not to the same bits: {'; '.join(changed)}.")
+        self.saved, self.clock = self.done if checkpoint else None, Clock(spec.checkpoint_seconds)
+        self.meter = Meter(self.objective, len(self.kept), meter)
+        self.metrics = Metrics(spec, None if self.team.rank else folder, text, self.done, self.watch.say)
 
     def _start(self) -> None:
-        """Begin at the best linear VAE of some of the images."""
-        some = torch.randperm(len(self.images), generator=self.order)[:START_IMAGES].sort().values
-        self.model.start_from(to_float(self.images[some]))
+        """Begin at the best linear VAE of some of the images, which both terms make; all of a team as its first."""
+        if self.spec.terms == "elbo" and hasattr(self.model, "start_from"):
+            some = torch.randperm(len(self.kept), generator=generator(self.spec.seed, "start"))[:START_IMAGES]
+            self.model.start_from(to_float(self.images[self.kept[some].sort().values].to(self.device)))
+        if self.team.size > 1:
+            for tensor in self.model.state_dict().values():
+                self.team.reduce(tensor if self.team.rank == 0 else tensor.zero_())
 
-    def _batches(self) -> Iterator[Tensor]:
-        """Give indices of batches without end; every pass has a new order and leaves out an odd rest."""
-        while True:
-            order = torch.randperm(len(self.images), generator=self.order)
-            whole = order[: len(order) // self.batch_size * self.batch_size]
-            yield from whole.view(-1, self.batch_size)
+    def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give this process's images of a step, float32 in [0, 1], and the standard normals of their samples."""
+        index = self.team.share(self.kept[batch_of(self.spec.seed, step, len(self.kept), self.batch_size)])
+        eps = self.team.share(normals(self.spec.seed, step, (self.batch_size, *self.model.card.latent_shape)))
+        return to_float(self.images[index].to(self.device)), eps.to(self.device)
 
-    def _check(self, elbo: Elbo, step: int) -> None:
-        names = ("distortion", "rate")
-        spoiled = [f"{name}={getattr(elbo, name).item()}" for name in names if not getattr(elbo, name).isfinite()]
-        if spoiled:
-            raise ModelError(
-                f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; nothing was "
-                f"saved. Try a lower --learning-rate than {self.spec.learning_rate:g}"
-            )
+    def _step(self, step: int) -> None:
+        x, eps = self._batch(step)
+        elbo = self.gradients(x, eps, self.batch_size, step)
+        norm = self.gradients.clip(CLIP)
+        self._check(elbo, norm, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.spec.learning_rate * learning_rate_factor(step - 1, self.steps)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(step)
+        names = ("distortion", "rate", "mse", "loss")
+        values = torch.stack([getattr(elbo, name).detach() for name in names]).tolist()
+        self.meter.add(self.batch_size, **dict(zip(names, values, strict=True)), gradient_norm=norm)
 
+    def _tell(self, step: int) -> None:
+        last = step == self.steps
+        if step % REPORT_STEPS == 0 or last:
+            progress = self.meter.report()
+            self.metrics.add({"split": "train", **asdict(progress)})
+            self.watch.progress(progress, self.steps)
+        if len(self.held) and (step % validation_steps(self.per_epoch) == 0 or last):
+            with self.final_weights():
+                found = self.validator()
+            self.metrics.add({"split": "validation", "step": step, **asdict(found)})
+            self.watch.validated(step, found)
 
-def to_float(images_NHWC: Tensor) -> Tensor:
-    """Turn uint8 (N, H, W, C) into float32 (N, C, H, W) in [0, 1]; channels lie last in memory."""
-    return images_NHWC.permute(0, 3, 1, 2).float() / 255.0
+    def _check(self, elbo: Elbo, norm: float, step: int) -> None:
+        """Stop before numbers that are not finite reach the weights."""
+        values = {name: getattr(elbo, name).item() for name in ("distortion", "rate")} | {"gradient norm": norm}
+        spoiled = [f"{name}={value}" for name, value in values.items() if not abs(value) < float("inf")]
+        if not spoiled:
+            return
+        kept = "there is no checkpoint yet"
+        if self.saved is not None:
+            kept = f"the checkpoint of step {self.saved} is kept in {path_of(self.out)}"
+        raise ModelError(
+            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; {kept}. Into another "
+            f"folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
+            + (", or --precision fp32" if self.dtype is not None else "")
+        )
 
+    def _stop_if_told(self, step: int) -> None:
+        if not (cause := self.watch.stopped_by()):
+            return
+        self._checkpoint(step - 1)
+        raise InterruptedJobError(
+            f"{cause}: stopped after step {step - 1} of {self.steps}; the same command goes on from step "
+            f"{(self.saved or 0) + 1}"
+        )
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Rise linearly over the first steps, then fall along half a cosine to zero (Loshchilov and Hutter 2017)."""
-    warm = max(1.0, WARM_UP * steps)
-    return min(1.0, (step + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+    def _checkpoint_if_due(self, step: int) -> None:
+        if step == self.steps or self.clock.due(step % self.per_epoch == 0):
+            self._checkpoint(step)
 
-
-@contextmanager
-def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from the seed inside, with deterministic convolutions; leave the process as it was."""
-    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
-
-
-def _facts(spec: TrainSpec, pixels: Pixels, last: Progress, device: torch.device) -> dict[str, Any]:
-    """Say in the model's config how it was made."""
-    return {
-        "training": {
-            "source": spec.source,
-            "images": len(pixels.images),
-            "rejected": pixels.rejected,
-            "steps": last.step,
-            "batch_size": spec.batch_size,
-            "learning_rate": spec.learning_rate,
-            "seed": spec.seed,
-            "device": str(device),
-            "torch": torch.__version__,
-            "distortion": last.distortion,
-            "rate": last.rate,
-        }
-    }
+    def _checkpoint(self, step: int) -> None:
+        """Write one; a full disk is no reason to stop."""
+        if self.team.rank or step in (0, self.saved):
+            return
+        started = time.monotonic()
+        tensors = gather(self.model, self.optimizer, self.average)
+        tensors["metrics"] = torch.from_numpy(np.frombuffer(bytes(self.metrics.text), np.uint8).copy())
+        facts = {"step": step, "meter": self.meter.state(), "numerics": self.numerics}
+        try:
+            write_checkpoint(self.out, Checkpoint(tensors, facts))
+            self.saved = step
+        except OSError as error:
+            self.watch.say(f"The checkpoint of step {step} could not be written: {error}. Training goes on.")
+        self.clock.written(started)

@@ -8,22 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vae_batch import storage
-from vae_batch.errors import OutputError
-from vae_batch.models.folder import CONFIG, WEIGHTS
-
-METRICS = "metrics.jsonl"
-
-
-def check_free(out: str) -> None:
-    """Refuse what holds a model.
-
-    Raises:
-        OutputError: it does, or is a file.
-    """
-    if not storage.is_remote(out) and Path(out).is_file():
-        raise OutputError(f"{out} is a file; give a folder for the model with --out")
-    if any(storage.exists(storage.join(out, name)) for name in (CONFIG, WEIGHTS)):
-        raise OutputError(f"{out} holds a model already; give another --out, or delete it")
+from vae_batch.models.folder import CONFIG
 
 
 @contextmanager
@@ -35,5 +20,6 @@ def model_folder(out: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
-        for name in (METRICS, WEIGHTS, CONFIG):  # a model is there once its config is
+        names = [str(file.relative_to(folder)) for file in Path(folder).rglob("*") if file.is_file()]
+        for name in sorted(names, key=lambda name: name == CONFIG):  # a model is there once its config is
             storage.write_bytes(storage.join(out, name), (Path(folder) / name).read_bytes(), out)

@@ -1,0 +1,142 @@
+"""Checkpoints: all that a training needs to go on, in one safetensors file that appears whole or not at all.
+
+OUT/.training/job.json                 what is trained, so that another training is refused
+OUT/.training/checkpoint.safetensors   the last checkpoint; numbers and JSON, never a pickle
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vae_batch import storage
+from vae_batch.errors import OutputError
+from vae_batch.training.ema import MovingAverage
+
+FOLDER, JOB, FILE = ".training", "job.json", "checkpoint.safetensors"
+_KEY = "vae_batch"
+
+SHARE = 0.05
+"""Of the time, at most, goes into checkpoints at the ends of epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A training between two steps."""
+
+    tensors: dict[str, Tensor]
+    """`model.*`, `optimizer.*`, `ema.*`, and `metrics`: the bytes of metrics.jsonl."""
+    facts: dict[str, Any]
+    """JSON values: `step`, `meter`, `numerics`. What is drawn is a function of the step."""
+
+
+def path_of(out: str) -> str:
+    """Where the checkpoint of a model's folder is."""
+    return storage.join(out, f"{FOLDER}/{FILE}")
+
+
+def write_checkpoint(out: str, checkpoint: Checkpoint) -> None:
+    """Put it in the place of the last one.
+
+    Raises:
+        OSError: it could not be written; the last one is still there.
+    """
+    folder = storage.join(out, FOLDER)
+    unfinished = storage.scratch(folder, FILE)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    try:
+        save_file(tensors, unfinished, {_KEY: json.dumps(checkpoint.facts)})
+        storage.publish(unfinished, path_of(out), folder)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_checkpoint(out: str) -> Checkpoint | None:
+    """Read the last one; None if there is none.
+
+    Raises:
+        OutputError: it is damaged.
+    """
+    path = path_of(out)
+    if not storage.exists(path):
+        return None
+    file = storage.fetch(path)
+    try:
+        with safe_open(file, "pt") as content:
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            return Checkpoint(tensors, json.loads(content.metadata()[_KEY]))
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise OutputError(f"{path} is damaged ({error}): delete {storage.join(out, FOLDER)} to train anew") from None
+    finally:
+        if storage.is_remote(path):
+            file.unlink()
+
+
+def remove_checkpoint(out: str) -> None:
+    """Remove what a finished training no longer needs."""
+    folder = storage.join(out, FOLDER)
+    for name in storage.list_files(folder):
+        storage.remove(storage.join(folder, name))
+    storage.remove_folder(folder)
+
+
+def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:
+    """Give all the numbers that training changes, by name."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items()}
+    if average is not None:
+        tensors |= {f"ema.{name}": tensor for name, tensor in average.average.items()}
+    return tensors
+
+
+def scatter(
+    tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+) -> None:
+    """Put them back."""
+    model.load_state_dict(_under("model.", tensors))
+    if average is not None:
+        average.load(_under("ema.", tensors))
+    states: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for name, value in _under("optimizer.", tensors).items():
+        number, _, key = name.partition(".")
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:  # in memory as the parameter is: fused steps take both number by number
+            value = torch.empty_like(parameter).copy_(value)
+        states.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+@dataclass(slots=True)
+class Clock:
+    """Says when a checkpoint is due."""
+
+    seconds: float
+    """Between two."""
+    _last: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0
+
+    def due(self, end_of_epoch: bool) -> bool:
+        """Whether to write one now: after so many seconds; at ends of epochs, unless they follow each other fast."""
+        age = time.monotonic() - self._last
+        return age >= self.seconds or (end_of_epoch and age * SHARE >= self._cost)
+
+    def written(self, started: float) -> None:
+        """Note that one was begun at this time of the monotonic clock and is there now."""
+        self._last = time.monotonic()
+        self._cost = self._last - started

@@ -1,0 +1,104 @@
+"""Gradients of a batch, of which this process may have only a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_batch.training.loss import Elbo, Objective
+from vae_batch.training.network import TrainableVAE
+from vae_batch.training.threads import Threads
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The processes that train one model together; each takes its slice of every batch."""
+
+    rank: int = 0
+    size: int = 1
+    reduce: Callable[[Tensor], Tensor] = _alone
+    """Adds a tensor up over the team, in place, and gives it; all call it in the same order."""
+
+    def share(self, tensor: Tensor) -> Tensor:
+        """Give this process's slice of what is the whole batch's."""
+        return tensor.tensor_split(self.size)[self.rank]
+
+
+class BatchGradients:
+    """Computes the ELBO of a batch and sets the gradients of the loss in nats per pixel.
+
+    The gradients of all parameters lie in one vector, `flat`: it is reduced and clipped at once.
+
+    Args:
+        model: what is trained.
+        objective: the loss.
+        threads: share out the batch.
+        dtype: autocast's, None for float32.
+        team: the other processes.
+    """
+
+    def __init__(
+        self,
+        model: TrainableVAE,
+        objective: Objective,
+        threads: Threads,
+        dtype: torch.dtype | None = None,
+        team: Team | None = None,
+    ) -> None:
+        self.model, self.objective, self.threads, self.dtype = model, objective, threads, dtype
+        self.team = team or Team()
+        self.sums = objective.sums
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.flat = torch.zeros(sum(p.numel() for p in self.parameters), device=self.parameters[0].device)
+        for parameter, piece in zip(
+            self.parameters, self.flat.split([p.numel() for p in self.parameters]), strict=True
+        ):
+            parameter.grad = piece.as_strided(parameter.shape, parameter.stride())  # in memory as the parameter is
+
+    def __call__(self, x_BCHW: Tensor, eps: Tensor, images: int, step: int = 1) -> Elbo:
+        """Set `.grad` of every parameter.
+
+        The loss depends on the sums alone, so each part is differentiated by the chain rule through its own, and
+        the gradients are added up in order: they do not depend on which thread is first.
+
+        Args:
+            x_BCHW: this process's images, float32 in [0, 1].
+            eps: standard normals (B, *latent) for the sample z = mean + sigma·eps.
+            images: in the batch, over all processes.
+            step: of the training, from 1.
+        """
+        parts = self.threads.map(self._forward, self.threads.split(x_BCHW, eps))
+        total = self.team.reduce(torch.stack([part.detach() for part in parts]).sum(0)).requires_grad_()
+        elbo = self.objective.elbo(total, images, step)
+        (slopes,) = torch.autograd.grad(elbo.loss / self.objective.dims, total)
+        found = self.threads.map(
+            lambda part: torch.autograd.grad(part, self.parameters, slopes), ((part,) for part in parts)
+        )
+        self._add_up(found)
+        self.team.reduce(self.flat)
+        return elbo
+
+    def _forward(self, x_BCHW: Tensor, eps: Tensor) -> Tensor:
+        return self.sums(self.model, x_BCHW, eps, self.dtype)
+
+    @torch.no_grad()
+    def _add_up(self, found: list[tuple[Tensor, ...]]) -> None:
+        for parameter, *gradients in zip(self.parameters, *found, strict=True):
+            assert parameter.grad is not None
+            parameter.grad.copy_(gradients[0])
+            for gradient in gradients[1:]:
+                parameter.grad.add_(gradient)
+
+    def clip(self, norm: float) -> float:
+        """Shorten the gradient to this norm where it is longer; give its length before."""
+        length = self.flat.norm().item()
+        if length > norm:
+            self.flat.mul_(norm / length)
+        return length
