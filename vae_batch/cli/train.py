@@ -45,13 +45,29 @@ def run_train(spec: TrainSpec, hint: bool = True) -> None:
     from vae_batch.cluster.signals import noticed
     from vae_batch.training import DEFAULT_EPOCHS, train
 
+    if spec.report:
+        from vae_batch.analysis.figures import check_extra
+
+        check_extra("--report")
     if spec.epochs is None and spec.steps is None:
         click.echo(f"Neither --epochs nor --steps was given: {DEFAULT_EPOCHS} epochs.", err=True)
     with noticed() as signal, TrainBar(signal) as bar:
         trained = train(spec, bar)
     _report(trained)
+    if spec.report:
+        click.echo(f"Report: {_leave_report(spec)}")
     if hint:
         click.echo(f"Next: vae-batch encode {spec.source} --model {spec.out} --out latents/")
+
+
+def _leave_report(spec: TrainSpec) -> str:
+    from vae_batch.cluster.train_report import leave_report
+    from vae_batch.images import Transform
+    from vae_batch.models import describe_model
+    from vae_batch.training.data import load_pixels
+
+    pixels = load_pixels(spec, Transform.from_dict(describe_model(spec.out).transform or {}))
+    return leave_report(spec, pixels.images.numpy(), pixels.ids)
 
 
 def _report(trained: Trained) -> None:

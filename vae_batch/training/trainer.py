@@ -14,6 +14,7 @@ from vae_batch.errors import InterruptedJobError, OutputError
 from vae_batch.images import Transform
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
+from vae_batch.training.card import provenance, write_card
 from vae_batch.training.checkpoint import path_of, remove_checkpoint
 from vae_batch.training.data import Pixels, load_pixels
 from vae_batch.training.device import choose_device, reproducible
@@ -54,15 +55,17 @@ def train(spec: TrainSpec, watch: Watch | None = None, team: Team | None = None)
         return _trained(out, done)
     for line in remarks(spec):
         watch.say(line)
+    made = provenance(spec, device)
     transform = Transform(spec.image_size, spec.crop or "center", spec.fit or "cover", spec.decode or "exact")
     pixels = load_pixels(spec, transform, lambda images: _reading(watch, images))
     begin(out, spec, pixels.ids)
     with model_folder(out) as folder, reproducible(spec.seed, device):
         run = Run(spec, pixels, out, folder, device, watch, team or Team())
         progress, found = run.go()
-        facts = _facts(spec, pixels, run, progress, found)
+        facts = _facts(spec, pixels, run, progress, found) | made
         if run.team.rank == 0:
             with run.final_weights(), _kept(out):
+                write_card(folder, spec, run.model.card, facts)
                 save_model(run.model, folder, transform.to_dict(), {"training": facts})
     if run.team.rank == 0:
         remove_checkpoint(out)

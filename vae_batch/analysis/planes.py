@@ -1,0 +1,95 @@
+"""Two dimensions of a latent space: where images lie in it, and what the decoder makes of every place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_batch.analysis.figures import GRAY, INK, RED, figure, montage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+
+F32 = npt.NDArray[np.float32]
+Decode = Callable[[F32], npt.NDArray[np.uint8]]
+"""Latents (N, D) to images (N, H, W, 3)."""
+
+LATTICE = 13
+"""Images a side of a decoded plane."""
+REACH = 3.0
+"""Of the plane in standard deviations of the prior, where no image lies further out."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A two-dimensional latent space to be drawn."""
+
+    title: str
+    caption: str
+    mean: F32
+    """(N, 2), of the posteriors."""
+    variance: F32
+    """(N, 2)."""
+    decode: Decode
+
+    @property
+    def reach(self) -> float:
+        """Half the side of the square that is drawn; it holds the prior and nearly every image."""
+        return max(REACH, 1.05 * float(np.quantile(np.abs(self.mean).max(1), 0.995)))
+
+
+def draw_planes(path: Path, planes: Sequence[Plane], colour_N: F32, colour_name: str, ellipses: int = 24) -> None:
+    """Draw latent planes side by side: images as points above, the decoded plane below.
+
+    Args:
+        path: of the PNG.
+        planes: of the same N images.
+        colour_N: an attribute of the images, by which points are coloured.
+        colour_name: its name.
+        ellipses: of how many images the posterior is drawn, out to two standard deviations.
+    """
+    with figure(path, 4.6 * len(planes) + 0.6, 10.4) as drawing:
+        axes = drawing.subplots(2, len(planes), squeeze=False)
+        for plane, above, below in zip(planes, axes[0], axes[1], strict=True):
+            points = _points(above, plane, colour_N, ellipses)
+            _decoded(below, plane)
+        bar = drawing.colorbar(points, ax=axes[0].tolist(), shrink=0.8, pad=0.01)
+        bar.set_label(colour_name)
+        bar.outline.set_visible(False)
+
+
+def _points(axes: Axes, plane: Plane, colour_N: F32, ellipses: int) -> PathCollection:
+    from matplotlib.patches import Circle, Ellipse
+
+    points = axes.scatter(plane.mean[:, 0], plane.mean[:, 1], c=colour_N, s=7, alpha=0.75, linewidths=0, cmap="viridis")
+    for mean, sigma in zip(plane.mean[:ellipses], np.sqrt(plane.variance[:ellipses]), strict=True):
+        axes.add_patch(Ellipse(tuple(mean), *(4 * sigma), fill=False, edgecolor=INK, linewidth=0.9))
+    for radius in (1, 2):
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=RED, linestyle="--", linewidth=1.3))
+    axes.set_title(plane.title, fontsize=13)
+    axes.text(0.5, -0.1, plane.caption, transform=axes.transAxes, ha="center", va="top", color=INK)
+    axes.grid(True)
+    _square(axes, plane.reach)
+    return points
+
+
+def _decoded(axes: Axes, plane: Plane) -> None:
+    reach = plane.reach
+    at = np.linspace(-reach, reach, LATTICE + 1)
+    at = (at[1:] + at[:-1]) / 2
+    z = np.stack(np.meshgrid(at, -at), axis=-1).reshape(-1, 2).astype(np.float32)
+    images = plane.decode(z)
+    sheet = montage(images.reshape(LATTICE, LATTICE, *images.shape[1:]), gap=0)
+    axes.imshow(sheet, extent=(-reach, reach, -reach, reach), interpolation="lanczos")
+    _square(axes, reach)
+
+
+def _square(axes: Axes, reach: float) -> None:
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.tick_params(length=0, colors=GRAY)
