@@ -8,37 +8,40 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from vae_batch.errors import ModelError, OutputError, SourceError, SpecError
+from tests.training.conftest import spec
+from vae_batch.errors import MismatchError, ModelError, OutputError, SourceError, SpecError
 from vae_batch.faces import draw_face
 from vae_batch.images import Transform
 from vae_batch.models import describe_model, load_model
 from vae_batch.specs import TrainSpec
-from vae_batch.training import loop, parts, train
+from vae_batch.training import Objective, Watch, schedule, train
+from vae_batch.training.checkpoint import read_checkpoint
 from vae_batch.training.data import load_pixels
+from vae_batch.training.network import build_model
+from vae_batch.training.validation import to_float
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """Forty drawn faces, a broken one and a text file."""
-    folder = tmp_path_factory.mktemp("train") / "faces"
-    folder.mkdir()
-    for i in range(40):
-        Image.fromarray(draw_face(0, i, (44, 54))).save(folder / f"{i:03}.jpg", quality=95)
-    (folder / "017x.jpg").write_bytes((folder / "017.jpg").read_bytes()[:300])
-    (folder / "notes.txt").write_text("not an image")
-    return folder
+class Follow(Watch):
+    """Keeps what it is told, and stops where it is asked to."""
 
+    def __init__(self, stop_before: int | None = None) -> None:
+        self.steps, self.lines, self.found, self.asked, self.stop_before = [], [], [], 0, stop_before
 
-def spec(source, out, **more) -> TrainSpec:
-    values = {"image_size": 32, "latent_dim": 8, "batch_size": 16, "steps": 45, "device": "cpu"} | more
-    return TrainSpec(source=str(source), out=str(out), **values)
+    def progress(self, state, steps):
+        self.steps.append((state.step, steps))
+
+    def validated(self, step, found):
+        self.found.append((step, found))
+
+    def say(self, line):
+        self.lines.append(line)
 
 
 @pytest.fixture(scope="module")
 def trained(source, tmp_path_factory):
     out = tmp_path_factory.mktemp("train") / "model"
-    seen = []
-    return train(spec(source, out), lambda state, steps: seen.append((state.step, steps))), seen
+    seen = Follow()
+    return train(spec(source, out), seen), seen.steps
 
 
 def test_the_model_is_saved_and_loads(trained):
@@ -67,13 +70,15 @@ def test_metrics_are_lines_that_agree_with_each_other(trained):
         assert line["elbo"] == pytest.approx(-(line["distortion"] + line["rate"]))
         assert line["sigma"] == pytest.approx(math.sqrt(line["mse"]))
         assert line["images_per_second"] > 0
+        assert line["split"] == "train"
+        assert line["distortion_bits"] == pytest.approx(line["distortion"] / 3072 / math.log(2) + 8)
     assert lines[-1]["elbo"] > lines[0]["elbo"]
 
 
 def test_reconstructions_are_better_than_the_linear_start(source, trained):
     pixels = load_pixels(TrainSpec(source=str(source), out=""), Transform(32))
-    x = loop.to_float(pixels.images)
-    start = loop.ConvVAE(loop.ConvConfig(32, 8))
+    x = to_float(pixels.images)
+    start = build_model(spec(source, ""))
     start.start_from(x)
     model = load_model(str(trained[0].out))
     with torch.inference_mode():
@@ -98,9 +103,24 @@ def test_training_leaves_the_global_generator_alone(source, tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_folder_that_holds_a_model_is_not_overwritten(source, trained):
+def test_a_folder_that_holds_a_model_is_not_overwritten(source, trained, model):
+    other = spec(source, trained[0].out, learning_rate=0.01, crop="none")
+    with pytest.raises(MismatchError, match="holds a model already, of a training with other settings") as caught:
+        train(other)
+    assert [line.split() for line in str(caught.value).splitlines()[2:4]] == [
+        ["crop", "null", '"none"'],
+        ["learning_rate", "0.001", "0.01"],
+    ]
     with pytest.raises(OutputError, match="holds a model already; give another --out, or delete it"):
-        train(spec(source, trained[0].out))
+        train(spec(source, model))
+
+
+def test_a_finished_training_says_so(source, trained):
+    before, watch = (trained[0].out / "model.safetensors").stat().st_mtime_ns, Follow()
+    again = train(spec(source, trained[0].out, logger="tensorboard", checkpoint_seconds=1), watch)
+    assert watch.lines == [f"{trained[0].out} is finished: the 45 steps of this training are done. Nothing to do."]
+    assert (again.last, again.images, again.parameters) == (trained[0].last, 40, trained[0].parameters)
+    assert (trained[0].out / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_nothing_readable_is_an_error_with_the_reason(tmp_path):
@@ -117,16 +137,20 @@ def test_cuda_that_is_not_there_is_refused_before_anything_is_read(source, tmp_p
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_cause(source, tmp_path, monkeypatch):
-    real, calls = parts.elbo_of, []
+    real = Objective._distortion
+    calls = []
 
-    def spoiled(mse, rate, dims):
+    def spoiled(self, mse, entropy):
         calls.append(1)
-        return real(mse * math.nan if len(calls) == 3 else mse, rate, dims)
+        return real(self, mse * math.nan if len(calls) == 5 else mse, entropy)
 
-    monkeypatch.setattr(parts, "elbo_of", spoiled)
-    with pytest.raises(ModelError, match="training stopped at step 3 of 45: distortion=nan is not finite"):
+    monkeypatch.setattr(Objective, "_distortion", spoiled)
+    with pytest.raises(ModelError, match=r"step 5 of 45: distortion=nan, gradient norm=nan is not finite; the check"):
         train(spec(source, tmp_path / "m"))
     assert not (tmp_path / "m" / "config.json").exists()
+    checkpoint = read_checkpoint(str(tmp_path / "m"))
+    assert checkpoint.facts["step"] in (2, 4)
+    assert all(tensor.isfinite().all() for tensor in checkpoint.tensors.values())
 
 
 @pytest.mark.parametrize(
@@ -134,7 +158,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_cause(source, tmp_path, m
     [({"epochs": 3}, 100, 18), ({"steps": 7}, 100, 7), ({}, 5, 20), ({"epochs": 2}, 5, 2)],
 )
 def test_the_number_of_steps(length, images, steps):
-    assert loop.total_steps(TrainSpec(source="s", out="o", batch_size=16, **length), images) == steps
+    assert schedule.total_steps(TrainSpec(source="s", out="o", batch_size=16, **length), images) == steps
 
 
 def test_fewer_images_than_a_batch_train_too(tmp_path):
@@ -145,7 +169,7 @@ def test_fewer_images_than_a_batch_train_too(tmp_path):
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing():
-    factors = [loop.learning_rate_factor(step, 1000) for step in range(1000)]
+    factors = [schedule.learning_rate_factor(step, 1000) for step in range(1000)]
     assert 0.95 < max(factors) <= 1
     assert factors[0] < 0.1
     assert factors[-1] < 1e-4
@@ -156,10 +180,13 @@ def test_the_command_says_what_was_written_and_what_comes_next(source, tmp_path)
     from vae_batch.cli.train import command
 
     arguments = [str(source), "--out", str(tmp_path / "m"), "--image-size", "16", "--latent-dim", "4", "--steps", "3"]
-    result = CliRunner().invoke(command, [*arguments, "--batch-size", "8", "--device", "cpu"], catch_exceptions=False)
+    result = CliRunner().invoke(
+        command, [*arguments, "--batch-size", "8", "--validation", "0.2"], catch_exceptions=False
+    )
     assert result.exit_code == 0
     assert "1 image could not be read" in result.stderr
     assert "017x.jpg" in result.stderr
     lines = result.stdout.splitlines()
-    assert "3 steps" in lines[-2] and "nats per image" in lines[-2]
+    assert "3 steps" in lines[-3] and "nats per image" in lines[-3]
+    assert "images held out" in lines[-2] and "bits per dimension" in lines[-2] and "SSIM" in lines[-2]
     assert lines[-1] == f"Next: vae-batch encode {source} --model {tmp_path / 'm'} --out latents/"

@@ -74,7 +74,8 @@ def _train(folder: Path) -> None:
     from vae_batch.specs import TrainSpec
 
     _step(2, f"Training a VAE on them for {EPOCHS} epochs: 64×64 pixels to 64 dimensions")
-    run_train(TrainSpec(source=str(folder / "faces"), out=str(folder / "model"), epochs=EPOCHS), hint=False)
+    faces, model = str(folder / "faces"), str(folder / "model")
+    run_train(TrainSpec(source=faces, out=model, epochs=EPOCHS, validation=0), hint=False)
 
 
 def _encode(folder: Path, report: ConsoleReport) -> None:

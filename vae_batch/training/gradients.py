@@ -57,10 +57,10 @@ class BatchGradients:
         self.sums = objective.sums
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.flat = torch.zeros(sum(p.numel() for p in self.parameters), device=self.parameters[0].device)
-        for parameter, piece in zip(
-            self.parameters, self.flat.split([p.numel() for p in self.parameters]), strict=True
-        ):
-            parameter.grad = piece.as_strided(parameter.shape, parameter.stride())  # in memory as the parameter is
+        at = 0
+        for p in self.parameters:  # in memory as the parameter is: fused steps take both number by number
+            p.grad = self.flat[at:].as_strided(p.shape, p.stride())
+            at += p.numel()
 
     def __call__(self, x_BCHW: Tensor, eps: Tensor, images: int, step: int = 1) -> Elbo:
         """Set `.grad` of every parameter.
@@ -98,7 +98,7 @@ class BatchGradients:
 
     def clip(self, norm: float) -> float:
         """Shorten the gradient to this norm where it is longer; give its length before."""
-        length = self.flat.norm().item()
+        length = float(self.flat.norm())
         if length > norm:
             self.flat.mul_(norm / length)
         return length

@@ -72,6 +72,8 @@ def begin(out: str, spec: TrainSpec, ids: Sequence[str]) -> None:
     """
     job = storage.join(out, f"{FOLDER}/{JOB}")
     data = {"images": len(ids), "ids_sha256": storage.json_sha256(list(ids))}
+    for folder in (out, storage.join(out, FOLDER)):
+        storage.sweep(folder)
     if storage.exists(job):
         _compare(f"the images of {spec.source} have changed since {out} was begun", _read(job)["data"], data)
         return

@@ -163,8 +163,8 @@ class Run:
         if self.saved is not None:
             kept = f"the checkpoint of step {self.saved} is kept in {path_of(self.out)}"
         raise ModelError(
-            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; {kept}. Into another "
-            f"folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
+            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; {kept}. Into "
+            f"another folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
             + (", or --precision fp32" if self.dtype is not None else "")
         )
 

@@ -8,6 +8,7 @@ machines; the parts' sums are added up, and each part is differentiated by the c
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -95,17 +96,17 @@ class Objective:
             dtype: autocast's; None for float32.
         """
         bernoulli = self.likelihood == "bernoulli"
-        by_logits = bernoulli and hasattr(model, "logits")
+        logits: Callable[[Tensor], Tensor] | None = getattr(model, "logits", None) if bernoulli else None
         with torch.autocast(x_BCHW.device.type, dtype, enabled=dtype is not None):
             posterior = model.encode(x_BCHW)
             z = posterior.sample(eps)
-            out = model.logits(z) if by_logits else model.expected(z)
+            out = logits(z) if logits else model.expected(z)
         kl_BZ = posterior.kl_by_dimension()
         if kl_BZ is None:
             raise ValueError("the ELBO needs a posterior with a variance")
         out, entropy = out.float(), kl_BZ.new_zeros(())
         if bernoulli:
-            entropy, out = _cross_entropy(out, x_BCHW, by_logits)
+            entropy, out = _cross_entropy(out, x_BCHW, logits is not None)
         return torch.cat([torch.stack([(x_BCHW - out).square().sum(), entropy]), kl_BZ.sum(0)])
 
     def elbo(self, sums: Tensor, images: int, step: int = 1) -> Elbo:

@@ -34,7 +34,7 @@ class TensorBoard:
     def __init__(self, spec: TrainSpec, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def log(self, step: int, split: str, values: dict[str, float]) -> None:
         """Write scalars named `split/figure`."""

@@ -79,7 +79,7 @@ class Validator:
         total = torch.zeros(4 + 3 * math.prod(self.shape), dtype=torch.float64)
         eps = t.team.share(normals(self.seed, 0, (len(self.index), *self.shape)))
         index = t.team.share(self.index)
-        for some, noise in zip(index.split(self.batch_size), eps.split(self.batch_size), strict=True):
+        for some, noise in zip(*(torch.split(all_, self.batch_size) for all_ in (index, eps)), strict=True):
             x = to_float(self.images[some].to(t.flat.device))
             parts = t.threads.map(self._sums, t.threads.split(x, noise.to(x.device)))
             total += torch.stack(parts).sum(0)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from vae_batch.models.conv import ConvConfig, ConvVAE
+from vae_batch.training import Objective, Team
+from vae_batch.training.gradients import BatchGradients
+from vae_batch.training.threads import Threads
+
+DIMS = 3 * 16 * 16
+OBJECTIVES = [
+    Objective(DIMS),
+    Objective(DIMS, sigma=0.1, beta=2.0),
+    Objective(DIMS, "bernoulli", capacity=3.0),
+    Objective(DIMS, free_bits=0.02),
+    Objective(DIMS, terms="kl"),
+    Objective(DIMS, terms="reconstruction"),
+]
+
+
+def network() -> ConvVAE:
+    torch.manual_seed(0)
+    model = ConvVAE(ConvConfig(image_size=16, latent_dim=4, width=8))
+    return model.to(memory_format=torch.channels_last)
+
+
+def whole(objective: Objective, x: torch.Tensor, eps: torch.Tensor):
+    model = network()
+    elbo = objective.elbo(objective.sums(model, x, eps, None), len(x))
+    (elbo.loss / DIMS).backward()
+    return elbo, model
+
+
+def check(gradients: BatchGradients, wanted: ConvVAE) -> None:
+    for parameter, other in zip(gradients.parameters, wanted.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_gradients_of_the_parts_are_those_of_the_batch(parts: int, objective: Objective) -> None:
+    torch.manual_seed(1)
+    x, eps = torch.rand(24, 3, 16, 16), torch.randn(24, 4)
+    elbo, wanted = whole(objective, x, eps)
+    before = torch.get_num_threads()
+    with Threads(torch.device("cpu"), 24) as threads:
+        threads.parts = parts
+        gradients = BatchGradients(network(), objective, threads)
+        found = gradients(x, eps, 24)
+    assert torch.get_num_threads() == before
+    for name in ("distortion", "rate", "mse", "loss"):
+        torch.testing.assert_close(getattr(found, name), getattr(elbo, name), rtol=1e-5, atol=1e-5)
+    check(gradients, wanted)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES[:4])
+def test_the_gradients_of_a_team_are_those_of_the_batch(objective: Objective) -> None:
+    torch.manual_seed(1)
+    x, eps = torch.rand(25, 3, 16, 16), torch.randn(25, 4)
+    _, wanted = whole(objective, x, eps)
+    barrier, held = threading.Barrier(2), {}
+
+    def member(rank: int) -> BatchGradients:
+        def reduce(tensor: torch.Tensor) -> torch.Tensor:
+            held[rank] = tensor.clone()
+            barrier.wait()
+            tensor.copy_(held[0] + held[1])
+            barrier.wait()
+            return tensor
+
+        team = Team(rank, 2, reduce)
+        with Threads(torch.device("cpu"), 12, single=True) as threads:
+            gradients = BatchGradients(models[rank], objective, threads, team=team)
+            gradients(team.share(x), team.share(eps), 25)
+            return gradients
+
+    models = [network(), network()]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(member, range(2))
+    check(first, wanted)
+    assert torch.equal(first.flat, second.flat)
+
+
+def test_clipping_shortens_the_gradient_and_gives_its_length() -> None:
+    with Threads(torch.device("cpu"), 8) as threads:
+        gradients = BatchGradients(network(), Objective(DIMS), threads)
+        gradients(torch.rand(8, 3, 16, 16), torch.randn(8, 4), 8)
+    wanted = torch.stack([p.grad.norm() for p in gradients.parameters]).norm().item()
+    assert gradients.clip(2 * wanted) == pytest.approx(wanted) == gradients.flat.norm().item()
+    assert gradients.clip(wanted / 2) == pytest.approx(wanted)
+    assert gradients.flat.norm().item() == pytest.approx(wanted / 2)
+
+
+def test_an_error_in_a_part_comes_out() -> None:
+    with Threads(torch.device("cpu"), 24) as threads, pytest.raises(RuntimeError):
+        BatchGradients(network(), Objective(DIMS), threads)(torch.rand(24, 3, 16, 16), torch.randn(24, 5), 24)
