@@ -93,7 +93,7 @@ def test_killed_it_goes_on_and_ends_in_the_same_bits(source, undisturbed, tmp_pa
     assert watch.lines == [f"Going on from the checkpoint of step {reached} of 30."]
     assert weights(out) == weights(undisturbed)
     assert lines(out) == lines(undisturbed)
-    assert sorted(p.name for p in out.iterdir()) == ["config.json", "metrics.jsonl", "model.safetensors"]
+    assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "metrics.jsonl", "model.safetensors"]
 
 
 def test_stopped_it_keeps_a_checkpoint_and_says_how_to_go_on(source, undisturbed, tmp_path):

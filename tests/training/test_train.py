@@ -46,7 +46,12 @@ def trained(source, tmp_path_factory):
 
 def test_the_model_is_saved_and_loads(trained):
     result, seen = trained
-    assert sorted(p.name for p in result.out.iterdir()) == ["config.json", "metrics.jsonl", "model.safetensors"]
+    assert sorted(p.name for p in result.out.iterdir()) == [
+        "README.md",
+        "config.json",
+        "metrics.jsonl",
+        "model.safetensors",
+    ]
     card = describe_model(str(result.out))
     assert card.transform == Transform(32).to_dict()
     assert card.latent_shape == (8,)

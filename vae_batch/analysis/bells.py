@@ -37,7 +37,7 @@ def draw_posteriors(
         notes: a word of what is known, for each image and dimension.
     """
     count, dims = mean_ND.shape
-    with figure(path, 1.5 * dims + 1.7, 1.45 * count + 0.7) as drawing:
+    with figure(path, 1.5 * dims + 1.7, 1.65 * count + 0.8) as drawing:
         grid = drawing.subplots(count, dims + 1, squeeze=False, width_ratios=[1.25, *[1] * dims])
         for row, image in enumerate(images_NHWC):
             grid[row, 0].imshow(image, interpolation="lanczos")
@@ -47,7 +47,7 @@ def draw_posteriors(
                 _bell(axes, float(mean_ND[row, dim]), float(variance_ND[row, dim]) ** 0.5, notes[row][dim])
                 axes.tick_params(labelbottom=row == count - 1)
         for axes, head in zip(grid[0, 1:], heads, strict=True):
-            axes.set_title(head, fontsize=10.5, pad=16)
+            axes.set_title(head, fontsize=10.5, pad=32)
 
 
 def _bell(axes: Axes, mean: float, sigma: float, note: str) -> None:
@@ -57,8 +57,8 @@ def _bell(axes: Axes, mean: float, sigma: float, note: str) -> None:
     height = np.exp(-0.5 * ((fine - mean) / max(sigma, 1e-6)) ** 2)
     axes.fill_between(fine, height, color=BLUE, alpha=0.45, linewidth=0)
     axes.plot(fine, height, color=BLUE, linewidth=1.6)
-    axes.text(0.5, 1.02, f"{mean:+.2f} ± {sigma:.2g}", transform=axes.transAxes, ha="center", va="bottom", fontsize=9)
-    axes.text(0.98, 0.93, note, transform=axes.transAxes, ha="right", va="top", fontsize=8, color=INK)
+    words = f"{note}\n{mean:+.2f} ± {sigma:.2g}"
+    axes.text(0.5, 1.0, words, transform=axes.transAxes, ha="center", va="bottom", fontsize=9, color=INK)
     axes.set(xlim=(-REACH, REACH), ylim=(0, 1.12), yticks=[], xticks=[-2, 0, 2])
     axes.spines["left"].set_visible(False)
     axes.tick_params(length=2, labelsize=8)

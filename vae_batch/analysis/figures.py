@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,16 +56,17 @@ def check_extra(what: str) -> None:
 
 
 @contextmanager
-def figure(
-    path: Path, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
-) -> Iterator[Figure]:
-    """Give an empty figure of so many inches, and write it as PNG afterwards."""
+def figure(path: Path, width: float, height: float, fitted: bool = True) -> Iterator[Figure]:
+    """Give an empty figure of so many inches, and write it as PNG afterwards.
+
+    `fitted`: axes are placed so that all words have room; without, they lie where they were put.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_LOOK):
-        drawing = Figure(figsize=(width, height), dpi=DPI, layout=layout)
+        drawing = Figure(figsize=(width, height), dpi=DPI, layout="constrained" if fitted else None)
         FigureCanvasAgg(drawing)
         yield drawing
         drawing.savefig(path, facecolor="white")

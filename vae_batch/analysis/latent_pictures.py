@@ -90,7 +90,7 @@ def _sheet(path: Path, rows: U8, left: list[str], top: list[str] | None = None) 
     height, width = rows.shape[2] + GAP, rows.shape[3] + GAP
     beside, above = 0.9 if any(left) else 0.0, 0.3 if top else 0.0
     inches = WIDTH - beside, (WIDTH - beside) * (height * len(rows) - GAP) / (width * rows.shape[1] - GAP)
-    with figure(path, WIDTH, inches[1] + above, layout=None) as drawing:
+    with figure(path, WIDTH, inches[1] + above, fitted=False) as drawing:
         axes = drawing.add_axes((beside / WIDTH, 0, inches[0] / WIDTH, inches[1] / (inches[1] + above)))
         show_images(axes, rows, GAP)
         axes.set_yticks([height * (i + 0.5) for i in range(len(rows))], left)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,25 +14,11 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 
-class Match(NamedTuple):
-    """The attribute that a dimension's posterior mean correlates with best."""
-
-    attribute: str
-    r: float
-    """Pearson's."""
-
-
 def correlations(mean_ND: F32, attributes: Mapping[str, npt.NDArray[np.floating]]) -> F64:
     """Give Pearson's r between each dimension's mean and each attribute: (D, A); 0 where one of them is constant."""
     known = np.stack([np.asarray(values, np.float64) for values in attributes.values()], axis=1)
     means, known = (_standardised(values) for values in (mean_ND.astype(np.float64), known))
     return np.asarray(means.T @ known / len(known))
-
-
-def best_matches(r_DA: F64, names: list[str]) -> list[Match]:
-    """Give each dimension's best attribute."""
-    best = np.abs(r_DA).argmax(1)
-    return [Match(names[a], float(r_DA[d, a])) for d, a in enumerate(best)]
 
 
 def draw_correlations(path: Path, r_DA: F64, names: list[str]) -> None:

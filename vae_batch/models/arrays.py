@@ -36,7 +36,7 @@ def decode_pixels(model: VAE, z_ND: F32) -> U8:
     """Give the images of flat latents: (N, H, W, 3) uint8, gray repeated."""
     images = []
     for part in torch.split(torch.from_numpy(np.ascontiguousarray(z_ND, np.float32)), BATCH):
-        x_BCHW = model.decode(part.unflatten(1, model.card.latent_shape))
+        x_BCHW = model.decode(part.view(-1, *model.card.latent_shape))
         pixels = (x_BCHW * 255.0).round().clamp(0, 255).to(torch.uint8)
         images.append(pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
     return np.ascontiguousarray(torch.cat(images).numpy())
