@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vae_batch.cluster.encode import encode as encode
+    from vae_batch.cluster.train import train as train
     from vae_batch.errors import VaeBatchError as VaeBatchError
     from vae_batch.latents.read import LatentData as LatentData
     from vae_batch.latents.read import read_latents as read_latents
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from vae_batch.specs import EncodeSpec as EncodeSpec
     from vae_batch.specs import TrainSpec as TrainSpec
     from vae_batch.specs import load_spec as load_spec
-    from vae_batch.training import train as train
 
 _WHERE = {
     "DiagonalGaussian": "models",
@@ -38,7 +38,7 @@ _WHERE = {
     "read_latents": "latents.read",
     "rejects": "latents.rejects",
     "status": "latents.status",
-    "train": "training",
+    "train": "cluster.train",
     "verify": "latents.verify",
 }
 

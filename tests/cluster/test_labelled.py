@@ -163,13 +163,12 @@ def test_labels_and_names_of_ours(celeba: Path, model: Path, tmp_path: Path) -> 
 
 
 def test_training_knows_the_split_and_the_excluded(celeba: Path, tmp_path: Path) -> None:
-    from vae_batch.images import Transform
     from vae_batch.specs import TrainSpec
-    from vae_batch.training.data import load_pixels
+    from vae_batch.work.cache import open_cache
 
     gone = write(tmp_path / "gone.txt", f"{NAMES[7]}\n{NAMES[4]}\n")
     labels = str(celeba / "Eval/list_eval_partition.txt")
     told = TrainSpec(source=str(celeba / "img"), out="", labels=labels, split="validation", exclude=str(gone))
-    pixels = load_pixels(told, Transform(32))
-    assert (len(pixels.images), pixels.rejected) == (18, 0)
+    images = open_cache(told, tmp_path / "cache")
+    assert (images.count, images.rejected) == (18, 0)
     assert json.loads(json.dumps(told.model_dump()))["split"] == "validation"

@@ -28,7 +28,7 @@ def arguments(source: Path, out: Path) -> list[str]:
 def test_the_report_is_in_the_models_folder(faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     done = CliRunner().invoke(command, arguments(faces, out), catch_exceptions=False)
-    assert f"Report: {out}/report/report.html" in done.stdout
+    assert f"Report: {out}/report/report.html" in done.stderr
     assert sorted(path.name for path in (out / "report").iterdir()) == sorted([*PICTURES, "report.html"])
     for name in PICTURES:
         assert np.asarray(Image.open(out / "report" / name).convert("RGB")).std() > 1

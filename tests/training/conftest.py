@@ -25,6 +25,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec(source: Path | str, out: Path | str, **more: Any) -> TrainSpec:
-    """A small training, of all images."""
-    values = {"image_size": 32, "latent_dim": 8, "batch_size": 16, "steps": 45, "device": "cpu"}
-    return TrainSpec(source=str(source), out=str(out), **{**values, "validation": 0, **more})
+    """A small training, of all images, which are decoded once for all tests."""
+    values = {"image_size": 32, "latent_dim": 8, "batch_size": 16, "steps": 45, "device": "cpu", "validation": 0}
+    return TrainSpec(source=str(source), out=str(out), **{**values, "cache": f"{source}.cache", **more})

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.conftest import spec
+from vae_batch.cluster.train import train
 from vae_batch.errors import InterruptedJobError, MismatchError, OutputError
-from vae_batch.training import Watch, train
+from vae_batch.training import Watch
 from vae_batch.training.checkpoint import read_checkpoint
 
 MORE = {"width": 8, "steps": 30, "ema": 0.9, "validation": 0.2, "kl_warm_up": 10, "checkpoint_seconds": 0.01}
@@ -24,7 +25,8 @@ KILLED = """
 import os, signal, sys
 from tests.training.conftest import spec
 from tests.training.test_resume import MORE
-from vae_batch.training import Watch, checkpoint, train
+from vae_batch.cluster.train import train
+from vae_batch.training import Watch, checkpoint
 
 class Killer(Watch):
     asked = 0
@@ -93,7 +95,9 @@ def test_killed_it_goes_on_and_ends_in_the_same_bits(source, undisturbed, tmp_pa
     assert watch.lines == [f"Going on from the checkpoint of step {reached} of 30."]
     assert weights(out) == weights(undisturbed)
     assert lines(out) == lines(undisturbed)
-    assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "metrics.jsonl", "model.safetensors"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("README.md", "config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl")
+    ]
 
 
 def test_stopped_it_keeps_a_checkpoint_and_says_how_to_go_on(source, undisturbed, tmp_path):
@@ -117,7 +121,7 @@ def test_another_training_into_the_same_folder_is_refused(source, tmp_path):
         train(spec(source, tmp_path / "m", **MORE))
     (tmp_path / "m/.training/checkpoint.safetensors").write_bytes(b"no checkpoint")
     job.write_text(job.read_text().replace('"images": 41', '"images": 40'))
-    with pytest.raises(OutputError, match="is damaged .* to train anew"):
+    with pytest.raises(OutputError, match=r"is damaged .* to train anew"):
         train(spec(source, tmp_path / "m", **MORE))
 
 

@@ -9,16 +9,17 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tests.training.conftest import spec
+from vae_batch.cluster.train import train
 from vae_batch.errors import MismatchError, ModelError, OutputError, SourceError, SpecError
 from vae_batch.faces import draw_face
 from vae_batch.images import Transform
 from vae_batch.models import describe_model, load_model
 from vae_batch.specs import TrainSpec
-from vae_batch.training import Objective, Watch, schedule, train
+from vae_batch.training import Objective, Watch, schedule
 from vae_batch.training.checkpoint import read_checkpoint
-from vae_batch.training.data import load_pixels
 from vae_batch.training.network import build_model
 from vae_batch.training.validation import to_float
+from vae_batch.work.cache import open_cache
 
 
 class Follow(Watch):
@@ -47,10 +48,7 @@ def trained(source, tmp_path_factory):
 def test_the_model_is_saved_and_loads(trained):
     result, seen = trained
     assert sorted(p.name for p in result.out.iterdir()) == [
-        "README.md",
-        "config.json",
-        "metrics.jsonl",
-        "model.safetensors",
+        *("README.md", "config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl")
     ]
     card = describe_model(str(result.out))
     assert card.transform == Transform(32).to_dict()
@@ -81,8 +79,8 @@ def test_metrics_are_lines_that_agree_with_each_other(trained):
 
 
 def test_reconstructions_are_better_than_the_linear_start(source, trained):
-    pixels = load_pixels(TrainSpec(source=str(source), out=""), Transform(32))
-    x = to_float(pixels.images)
+    told = spec(source, "")
+    x = to_float(open_cache(told, told.cache).images)
     start = build_model(spec(source, ""))
     start.start_from(x)
     model = load_model(str(trained[0].out))
@@ -129,9 +127,10 @@ def test_a_finished_training_says_so(source, trained):
 
 
 def test_nothing_readable_is_an_error_with_the_reason(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff broken")
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces/a.jpg").write_bytes(b"\xff\xd8\xff broken")
     with pytest.raises(SourceError, match=r"no image of .* can be used: all 1 were rejected, the first, a\.jpg, since"):
-        train(spec(tmp_path, tmp_path / "m"))
+        train(spec(tmp_path / "faces", tmp_path / "m", cache=None))
     assert not (tmp_path / "m").exists()
 
 
@@ -167,10 +166,27 @@ def test_the_number_of_steps(length, images, steps):
 
 
 def test_fewer_images_than_a_batch_train_too(tmp_path):
+    (tmp_path / "faces").mkdir()
     for i in range(3):
-        Image.fromarray(draw_face(0, i, (44, 54))).save(tmp_path / f"{i}.png")
-    result = train(spec(tmp_path, tmp_path / "m", steps=2))
+        Image.fromarray(draw_face(0, i, (44, 54))).save(tmp_path / f"faces/{i}.png")
+    result = train(spec(tmp_path / "faces", tmp_path / "m", steps=2))
     assert result.last.images == 6
+
+
+def test_without_a_folder_for_them_decoded_images_are_in_out_while_training(source, tmp_path):
+    class Look(Watch):
+        def progress(self, state, steps):
+            self.files = sorted(p.name for p in (tmp_path / "m/.training/cache").glob("*/*"))
+
+    watch = Look()
+    train(spec(source, tmp_path / "m", steps=2, cache=None), watch)
+    assert watch.files == ["cache.json", "ids.arrow", "pixels.u8", "rejects.jsonl"]
+    assert not (tmp_path / "m/.training").exists()
+
+
+def test_an_out_in_the_source_is_refused(source):
+    with pytest.raises(OutputError, match=r"lies in the source .* give a folder outside it"):
+        train(spec(source, source / "m"))
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing():

@@ -43,37 +43,22 @@ def run_train(spec: TrainSpec, hint: bool = True) -> None:
     """Train and show it; with `hint`, end with the command to run next."""
     from vae_batch.cli.train_watch import TrainBar
     from vae_batch.cluster.signals import noticed
-    from vae_batch.training import DEFAULT_EPOCHS, train
+    from vae_batch.cluster.train import train
+    from vae_batch.training import DEFAULT_EPOCHS
 
-    if spec.report:
-        from vae_batch.analysis.figures import check_extra
-
-        check_extra("--report")
     if spec.epochs is None and spec.steps is None:
         click.echo(f"Neither --epochs nor --steps was given: {DEFAULT_EPOCHS} epochs.", err=True)
     with noticed() as signal, TrainBar(signal) as bar:
         trained = train(spec, bar)
     _report(trained)
-    if spec.report:
-        click.echo(f"Report: {_leave_report(spec)}")
     if hint:
         click.echo(f"Next: vae-batch encode {spec.source} --model {spec.out} --out latents/")
-
-
-def _leave_report(spec: TrainSpec) -> str:
-    from vae_batch.cluster.train_report import leave_report
-    from vae_batch.images import Transform
-    from vae_batch.models import describe_model
-    from vae_batch.training.data import load_pixels
-
-    pixels = load_pixels(spec, Transform.from_dict(describe_model(spec.out).transform or {}))
-    return leave_report(spec, pixels.images.numpy(), pixels.ids)
 
 
 def _report(trained: Trained) -> None:
     if trained.examples:
         images = "image" if trained.rejected == 1 else "images"
-        click.echo(f"{trained.rejected:,} {images} could not be read:", err=True)
+        click.echo(f"{trained.rejected:,} {images} could not be read (OUT/rejects.jsonl):", err=True)
         for reject in trained.examples:
             click.echo(f"  {reject.id}: {reject.error}: {reject.message}", err=True)
     last, found = trained.last, trained.validation

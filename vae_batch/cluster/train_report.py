@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vae_batch import storage
 from vae_batch.analysis.report import Seen, write_report
+from vae_batch.images.cache import ImageCache
 from vae_batch.models import ModelCard, load_model
 from vae_batch.models.arrays import decode_pixels, encode_pixels
 from vae_batch.specs import TrainSpec
@@ -25,19 +26,18 @@ IMAGES = 512
 """Images that are encoded for it."""
 
 
-def leave_report(spec: TrainSpec, images_NHWC: npt.NDArray[np.uint8], ids: Sequence[str]) -> str:
+def leave_report(spec: TrainSpec, images: ImageCache) -> str:
     """Write the report of a model into its folder; gives the page's path or URI.
 
     Args:
         spec: of the training.
-        images_NHWC: what it was trained and validated on, (N, S, S, 3).
-        ids: of the images.
+        images: what it was trained and validated on.
     """
     out = storage.join(storage.local(spec.out), FOLDER)
     model = load_model(spec.out)
-    kind, chosen = _choose(ids, spec.validation)
-    images = np.ascontiguousarray(images_NHWC[chosen])
-    seen = Seen(kind, images, *encode_pixels(model, images), partial(decode_pixels, model))
+    kind, chosen = _choose(images.ids, spec.validation)
+    pixels = np.ascontiguousarray(images.images.numpy()[chosen])
+    seen = Seen(kind, pixels, *encode_pixels(model, pixels), partial(decode_pixels, model))
     lines = [json.loads(line) for line in storage.read_bytes(storage.join(spec.out, METRICS)).splitlines()]
     with tempfile.TemporaryDirectory() as folder:
         page = write_report(Path(folder), *_about(model.card), lines, seen)

@@ -93,9 +93,7 @@ def _check(count: int, format: str, shard_size: int, size: tuple[int, int], seed
         raise SpecError(f"size is {size[0]}x{size[1]}: {limits}")
 
 
-def _shards(
-    count: int, format: Format, shard_size: int, size: tuple[int, int], seed: int, still: bool
-) -> list[Shard]:
+def _shards(count: int, format: Format, shard_size: int, size: tuple[int, int], seed: int, still: bool) -> list[Shard]:
     starts = range(0, count, shard_size)
     digits = max(3, len(str(len(starts) - 1)))
     return [

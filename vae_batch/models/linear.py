@@ -79,8 +79,11 @@ class LinearPath(nn.Module):
         logvar[: len(values)] = (mse / values).log()
         return logvar
 
+    def shrink(self, x_BCHW: Tensor) -> Tensor:
+        """Give images at the path's own size; those that have it already as they are."""
+        return x_BCHW if x_BCHW.shape[-1] == self.side else F.interpolate(x_BCHW, self.side, mode="area")
+
     def _flat(self, x_BCHW: Tensor) -> Tensor:
         """(B, P) at the path's own size; without a copy where channels lie last."""
-        if self.side != self.image_size:
-            x_BCHW = F.interpolate(x_BCHW, self.side, mode="area")
+        x_BCHW = self.shrink(x_BCHW)
         return x_BCHW.permute(0, 2, 3, 1).reshape(len(x_BCHW), -1)

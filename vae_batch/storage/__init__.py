@@ -14,7 +14,7 @@ from vae_batch.storage.files import (
 from vae_batch.storage.locations import absolute, is_remote, join, local, name_of
 from vae_batch.storage.publishing import publish, scratch, sweep, write_bytes, write_json
 from vae_batch.storage.systems import filesystem
-from vae_batch.storage.transport import is_lasting, retried
+from vae_batch.storage.transport import is_full, is_lasting, retried
 
 __all__ = [
     "absolute",
@@ -23,6 +23,7 @@ __all__ = [
     "fetch",
     "file_sha256",
     "filesystem",
+    "is_full",
     "is_lasting",
     "is_remote",
     "join",

@@ -110,6 +110,10 @@ def remove(location: str) -> None:
 
 
 def remove_folder(location: str) -> None:
-    """Remove an empty folder if it is there; object stores have none."""
-    if not is_remote(location) and Path(location).is_dir():
-        Path(location).rmdir()
+    """Remove a folder and what is in it, if it is there."""
+    if not is_remote(location):
+        shutil.rmtree(location, ignore_errors=True)
+        return
+    system, path = filesystem(location)
+    retried(lambda: system.delete_dir_contents(path, missing_dir_ok=True))
+    retried(lambda: system.delete_dir(path))

@@ -37,6 +37,11 @@ def is_lasting(error: OSError) -> bool:
     return error.errno in _LASTING or isinstance(error, FileNotFoundError)
 
 
+def is_full(error: Exception) -> bool:
+    """Whether an error says that there is no room to write, on the disk or in the user's quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def retried(operation: Callable[[], T]) -> T:
     """Do something at a remote file system, again after errors that may pass.
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from vae_batch.images.cache import ImageCache
 from vae_batch.models.base import ModelCard
 from vae_batch.models.folder import CONFIG, WEIGHTS
-from vae_batch.sources import SourceOptions, open_source
 from vae_batch.specs import TrainSpec
 from vae_batch.training.metrics import METRICS
 
@@ -86,18 +86,13 @@ Nats per image; `{metrics}` has them over the whole training.
 """
 
 
-def provenance(spec: TrainSpec, device: torch.device) -> dict[str, Any]:
-    """Give what the numbers of a training do not say: the data's fingerprint, versions, hardware and time.
-
-    Raises:
-        SourceError: the source is not there.
-    """
-    source = open_source(spec.source, SourceOptions(spec.image_column, spec.id_column))
+def provenance(images: ImageCache, device: torch.device) -> dict[str, Any]:
+    """Give what the numbers of a training do not say: the data's fingerprint, versions, hardware and time."""
     return {
-        "source_sha256": source.digest(),
+        "source_sha256": images.fields["source"],
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
         "hardware": _hardware(device),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -167,7 +162,7 @@ def _made(lines: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     last = [line for line in lines if line["split"] == "train"][-1]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     return (
-        f"{last['step']:,} steps in {last['seconds']:,.0f} s, started {facts['started']}, on {facts['hardware']}; "
+        f"{last['step']:,} steps in {last['seconds']:,.0f} s, finished {facts['finished']}, on {facts['hardware']}; "
         f"{versions}. The same spec, with another `out`, gives the same weights on the same machine: save it as "
         "`train.yaml` and call `vae-batch run train.yaml`."
     )

@@ -84,10 +84,7 @@ def read_checkpoint(out: str) -> Checkpoint | None:
 
 def remove_checkpoint(out: str) -> None:
     """Remove what a finished training no longer needs."""
-    folder = storage.join(out, FOLDER)
-    for name in storage.list_files(folder):
-        storage.remove(storage.join(folder, name))
-    storage.remove_folder(folder)
+    storage.remove_folder(storage.join(out, FOLDER))
 
 
 def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from vae_batch.errors import InterruptedJobError, ModelError, SpecError
+from vae_batch.images.cache import ImageCache
 from vae_batch.specs import TrainSpec
 from vae_batch.training.checkpoint import Checkpoint, Clock, gather, path_of, read_checkpoint, scatter, write_checkpoint
 from vae_batch.training.compiled import compiled
-from vae_batch.training.data import Pixels
 from vae_batch.training.device import autocast_dtype
 from vae_batch.training.draws import batch_of, generator, held_out, normals
 from vae_batch.training.ema import MovingAverage
@@ -32,6 +32,8 @@ CLIP = 1.0
 """Norm to which gradients of the loss in nats per pixel are clipped; several times what is met in training."""
 START_IMAGES = 2048
 """Images that the linear start is computed from."""
+START_CHUNK = 64
+"""As many of them are float32 at their full size at a time."""
 REPORT_STEPS = 20
 
 
@@ -40,7 +42,7 @@ class Run:
 
     Args:
         spec: of the training.
-        pixels: the images.
+        images: to train on.
         out: the model's folder, or its URI; has the checkpoints.
         folder: where its files are written, here.
         device: where to compute.
@@ -49,12 +51,19 @@ class Run:
     """
 
     def __init__(
-        self, spec: TrainSpec, pixels: Pixels, out: str, folder: Path, device: torch.device, watch: Watch, team: Team
+        self,
+        spec: TrainSpec,
+        images: ImageCache,
+        out: str,
+        folder: Path,
+        device: torch.device,
+        watch: Watch,
+        team: Team,
     ) -> None:
         self.spec, self.images, self.out, self.device, self.watch, self.team = (
-            spec, pixels.images, out, device, watch, team
+            spec, images.images, out, device, watch, team
         )  # fmt: skip
-        held = held_out(pixels.ids, spec.validation)
+        held = held_out(images.ids, spec.validation)
         self.held, self.kept = held.nonzero().flatten(), (~held).nonzero().flatten()
         if not len(self.kept):
             raise SpecError(f"validation={spec.validation:g} holds out all {len(held)} images: give a smaller share")
@@ -62,7 +71,7 @@ class Run:
         self.batch_size = min(spec.batch_size, len(self.kept))
         self.dtype = autocast_dtype(device, spec.precision)
         self.numerics = numerics(spec, device, self.dtype, team.size)
-        self.objective = Objective.of(spec, self.steps, spec.image_size**2 * pixels.images.shape[3])
+        self.objective = Objective.of(spec, self.steps, spec.image_size**2 * images.images.shape[3])
         self.model = build_model(spec).to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._resume_or_start(folder)
@@ -116,7 +125,10 @@ class Run:
         """Begin at the best linear VAE of some of the images, which both terms make; all of a team as its first."""
         if self.spec.terms == "elbo" and hasattr(self.model, "start_from"):
             some = torch.randperm(len(self.kept), generator=generator(self.spec.seed, "start"))[:START_IMAGES]
-            self.model.start_from(to_float(self.images[self.kept[some].sort().values].to(self.device)))
+            shrink = self.model.linear.shrink
+            chunks = torch.split(self.kept[some].sort().values, START_CHUNK)
+            small = [shrink(to_float(self.images[chunk].to(self.device))) for chunk in chunks]
+            self.model.start_from(torch.cat(small))
         if self.team.size > 1:
             for tensor in self.model.state_dict().values():
                 self.team.reduce(tensor if self.team.rank == 0 else tensor.zero_())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,12 @@ from typing import Any
 from safetensors import SafetensorError
 
 from vae_batch import storage
-from vae_batch.errors import InterruptedJobError, OutputError
-from vae_batch.images import Transform
+from vae_batch.errors import OutputError, SpecError
+from vae_batch.images.cache import REJECTS, ImageCache
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training.card import provenance, write_card
 from vae_batch.training.checkpoint import path_of, remove_checkpoint
-from vae_batch.training.data import Pixels, load_pixels
 from vae_batch.training.device import choose_device, reproducible
 from vae_batch.training.gradients import Team
 from vae_batch.training.job import begin, check_out, identity
@@ -27,14 +27,33 @@ from vae_batch.training.progress import Progress, Trained, Watch
 from vae_batch.training.validation import Validation, collapse
 
 
-def train(spec: TrainSpec, watch: Watch | None = None, team: Team | None = None) -> Trained:
-    """Train a VAE on a collection, and save it.
+def look(spec: TrainSpec, watch: Watch) -> Trained | None:
+    """Refuse what cannot work before an image is read; give what there is of a training that is finished.
+
+    Raises:
+        MismatchError, OutputError, SpecError: as by `train`.
+    """
+    out = storage.local(spec.out)
+    check_loggers(spec.logger)
+    done = check_out(out, spec)
+    if done is not None:
+        watch.say(f"{out} is finished: the {done['steps']:,} steps of this training are done. Nothing to do.")
+        return _trained(out, done)
+    for line in remarks(spec):
+        watch.say(line)
+    return None
+
+
+def train(spec: TrainSpec, images: ImageCache, watch: Watch, team: Team | None = None) -> Trained:
+    """Train a VAE on decoded images, and save it.
 
     Killed at any moment, the same call goes on from the last checkpoint. On one machine, with the same number of
     workers, it ends in the same bits as the undisturbed training, and so does the same spec into another folder.
 
     Args:
-        spec: what to train on, for how long; `out` gets config.json, model.safetensors and metrics.jsonl.
+        spec: how to train, for how long; `out` gets config.json, model.safetensors, metrics.jsonl, and rejects.jsonl
+            where images were rejected.
+        images: what to train on.
         watch: follows it.
         team: the processes that train together; None: this one alone.
 
@@ -42,36 +61,29 @@ def train(spec: TrainSpec, watch: Watch | None = None, team: Team | None = None)
         InterruptedJobError: `watch` stopped it; there is a checkpoint.
         MismatchError: `out` belongs to a training with other settings or images.
         OutputError: `out` holds another model, or cannot be written.
-        SourceError: no image can be read.
-        SpecError: the device or a logger's package is not there, or no image is left to train on.
+        SpecError: the device is not there, or no image is left to train on.
         ModelError: the image size does not suit the network, or the loss is no longer finite.
     """
-    out, watch = storage.local(spec.out), watch or Watch()
-    check_loggers(spec.logger)
+    out, team = storage.local(spec.out), team or Team()
+    if spec.workers != team.size:
+        raise SpecError(f"workers={spec.workers}, but this training has {team.size}: `vae-batch train` starts them all")
     device = choose_device(spec.device)
-    done = check_out(out, spec)
-    if done is not None:
-        watch.say(f"{out} is finished: the {done['steps']:,} steps of this training are done. Nothing to do.")
-        return _trained(out, done)
-    for line in remarks(spec):
-        watch.say(line)
-    made = provenance(spec, device)
-    transform = Transform(spec.image_size, spec.crop or "center", spec.fit or "cover", spec.decode or "exact")
-    pixels = load_pixels(spec, transform, lambda images: _reading(watch, images))
-    begin(out, spec, pixels.ids)
+    begin(out, spec, images.ids)
     with model_folder(out) as folder, reproducible(spec.seed, device):
-        run = Run(spec, pixels, out, folder, device, watch, team or Team())
+        run = Run(spec, images, out, folder, device, watch, team)
         progress, found = run.go()
-        facts = _facts(spec, pixels, run, progress, found) | made
+        facts = _facts(spec, images, run, progress, found) | provenance(images, device)
         if run.team.rank == 0:
             with run.final_weights(), _kept(out):
                 write_card(folder, spec, run.model.card, facts)
-                save_model(run.model, folder, transform.to_dict(), {"training": facts})
+                save_model(run.model, folder, images.transform, {"training": facts})
+                if images.rejected:
+                    shutil.copyfile(images.folder / REJECTS, folder / REJECTS)
     if run.team.rank == 0:
         remove_checkpoint(out)
     if warning := collapse(progress.rate, found, spec.terms):
         watch.say(warning)
-    return _trained(out, facts, pixels)
+    return _trained(out, facts, images)
 
 
 def remarks(spec: TrainSpec) -> Iterator[str]:
@@ -82,12 +94,6 @@ def remarks(spec: TrainSpec) -> Iterator[str]:
             "error, and so the weight of the rate against it changes all the time. Give a fixed sigma, or the "
             "bernoulli likelihood, for theirs."
         )
-
-
-def _reading(watch: Watch, images: int) -> None:
-    watch.reading(images)
-    if cause := watch.stopped_by():
-        raise InterruptedJobError(f"{cause}: stopped while reading images; the same command starts again")
 
 
 @contextmanager
@@ -102,14 +108,14 @@ def _kept(out: str) -> Iterator[None]:
         ) from None
 
 
-def _facts(spec: TrainSpec, pixels: Pixels, run: Run, last: Progress, found: Validation | None) -> dict[str, Any]:
+def _facts(spec: TrainSpec, images: ImageCache, run: Run, last: Progress, found: Validation | None) -> dict[str, Any]:
     """Say in the model's config how it was made."""
     return {
         "source": spec.source,
-        "images": len(pixels.ids),
+        "images": images.count,
         "held_out": len(run.held),
-        "rejected": pixels.rejected,
-        "ids_sha256": storage.json_sha256(list(pixels.ids)),
+        "rejected": images.rejected,
+        "ids_sha256": storage.json_sha256(list(images.ids)),
         "steps": last.step,
         "batch_size": run.batch_size,
         "learning_rate": spec.learning_rate,
@@ -124,14 +130,14 @@ def _facts(spec: TrainSpec, pixels: Pixels, run: Run, last: Progress, found: Val
     }
 
 
-def _trained(out: str, facts: Mapping[str, Any], pixels: Pixels | None = None) -> Trained:
+def _trained(out: str, facts: Mapping[str, Any], images: ImageCache | None = None) -> Trained:
     found = facts["validation"]
     return Trained(
         out=out if storage.is_remote(out) else Path(out),
         images=facts["images"],
         held_out=facts["held_out"],
         rejected=facts["rejected"],
-        examples=tuple(pixels.examples) if pixels else (),
+        examples=images.examples if images else (),
         parameters=facts["parameters"],
         device=facts["device"],
         last=Progress(**facts["last"]),

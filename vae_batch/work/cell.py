@@ -26,24 +26,42 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from vae_batch.images import Transform
 from vae_batch.latents.quarantine import Poison
+from vae_batch.sources import Reading
 from vae_batch.types import ImageRecord, Unit
 from vae_batch.work.clock import Clock
 from vae_batch.work.feed import Batch, Feed
-from vae_batch.work.job import EncodeJob
 
 MEMORY_BYTES = 8 << 30
 """More than any image takes that is small enough to be decoded (`images.decode.MAX_PIXELS`)."""
+
+
+class Job(Protocol):
+    """What it takes to decode the units of a job."""
+
+    @property
+    def out(self) -> str:
+        """The folder in which quarantine keeps what it finds."""
+
+    @property
+    def reading(self) -> Reading:
+        """How the source is read."""
+
+    @property
+    def transform(self) -> Transform:
+        """How the images are cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to decode: those of a unit's images whose numbers, counted as they are read, are in `images`."""
 
-    job: EncodeJob
+    job: Job
     unit: Unit
     images: range
     poison: tuple[Poison, ...]

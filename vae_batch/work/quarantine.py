@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 import signal
 import subprocess
@@ -14,8 +13,10 @@ from dataclasses import dataclass, replace
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.quarantine import HANG, Poison, read_poison, write_poison
 from vae_batch.types import Unit
-from vae_batch.work.cell import Order
-from vae_batch.work.job import EncodeJob
+from vae_batch.work.cell import Job, Order
+from vae_batch.work.processes import end, start
+
+CELL = "vae_batch.work.cell"
 
 ALONE = 3
 """An image is poison when it kills or hangs a process of its own this often."""
@@ -31,7 +32,7 @@ _FROM_OUTSIDE = {KILLED, "SIGTERM", "SIGINT", "SIGHUP"}
 OUT_OF_MEMORY = "out of memory"
 
 
-def examine(job: EncodeJob, unit: Unit, hang_seconds: float) -> list[Poison]:
+def examine(job: Job, unit: Unit, hang_seconds: float) -> list[Poison]:
     """Decode a unit's images in processes of their own, find those that are poison, and keep the finding in OUT.
 
     All images go through one process as long as it lives. What was in hand when it died, or for more than
@@ -61,7 +62,7 @@ class _Death:
 
 
 class _Examination:
-    def __init__(self, cell: _Cell, job: EncodeJob, unit: Unit, hang_seconds: float) -> None:
+    def __init__(self, cell: _Cell, job: Job, unit: Unit, hang_seconds: float) -> None:
         self._cell = cell
         self._layout, self._known = Layout(job.out), read_poison(Layout(job.out), unit.number)
         self._order = Order(job, unit, range(0), (), hang_seconds)
@@ -162,7 +163,7 @@ class _Cell:
 
     def run(self, order: Order) -> _Trial:
         """Have an order obeyed by a fresh process, and follow it to its end."""
-        process = self._process = self._process or _start()
+        process = self._process = self._process or start(CELL, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin and process.stdout
         trial = _Trial()
         with contextlib.suppress(BrokenPipeError):  # it was killed; the next line says so
@@ -179,18 +180,8 @@ class _Cell:
     def close(self) -> None:
         """End the process and its fork."""
         if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            with contextlib.suppress(BrokenPipeError), self._process:  # closes its pipes, and waits
-                self._process = None
-
-
-def _start() -> subprocess.Popen[bytes]:
-    # what this process can import the other one must, too; it forks, so it starts no threads
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vae_batch.work.cell"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+            end(self._process)
+            self._process = None
 
 
 def _describe(code: int) -> str:
