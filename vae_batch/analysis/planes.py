@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ F32 = npt.NDArray[np.float32]
 Decode = Callable[[F32], npt.NDArray[np.uint8]]
 """Latents (N, D) to images (N, H, W, 3)."""
 
-LATTICE = 13
+LATTICE = 11
 """Images a side of a decoded plane."""
 REACH = 3.0
 """Of the plane in standard deviations of the prior, where no image lies further out."""
@@ -44,17 +44,17 @@ class Plane:
         return max(REACH, 1.05 * float(np.quantile(np.abs(self.mean).max(1), 0.995)))
 
 
-def draw_planes(path: Path, planes: Sequence[Plane], colour_N: F32, colour_name: str, ellipses: int = 24) -> None:
-    """Draw latent planes side by side: images as points above, the decoded plane below.
+def draw_planes(path: Path, planes: Sequence[Plane], colour_N: F32, colour_name: str, ellipses: int = 12) -> None:
+    """Draw latent planes side by side: images as points above, over all posteriors in grey; the decoded plane below.
 
     Args:
         path: of the PNG.
         planes: of the same N images.
         colour_N: an attribute of the images, by which points are coloured.
         colour_name: its name.
-        ellipses: of how many images the posterior is drawn, out to two standard deviations.
+        ellipses: of how many images the posterior is outlined, at two standard deviations.
     """
-    with figure(path, 4.6 * len(planes) + 0.6, 10.4) as drawing:
+    with figure(path, 4.3 * len(planes) + 0.5, 9.4) as drawing:
         axes = drawing.subplots(2, len(planes), squeeze=False)
         for plane, above, below in zip(planes, axes[0], axes[1], strict=True):
             points = _points(above, plane, colour_N, ellipses)
@@ -65,18 +65,34 @@ def draw_planes(path: Path, planes: Sequence[Plane], colour_N: F32, colour_name:
 
 
 def _points(axes: Axes, plane: Plane, colour_N: F32, ellipses: int) -> PathCollection:
-    from matplotlib.patches import Circle, Ellipse
-
-    points = axes.scatter(plane.mean[:, 0], plane.mean[:, 1], c=colour_N, s=7, alpha=0.75, linewidths=0, cmap="viridis")
-    for mean, sigma in zip(plane.mean[:ellipses], np.sqrt(plane.variance[:ellipses]), strict=True):
-        axes.add_patch(Ellipse(tuple(mean), *(4 * sigma), fill=False, edgecolor=INK, linewidth=0.9))
-    for radius in (1, 2):
-        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=RED, linestyle="--", linewidth=1.3))
+    points = axes.scatter(plane.mean[:, 0], plane.mean[:, 1], c=colour_N, s=8, linewidths=0, cmap="viridis", zorder=2)
+    _ellipses(axes, plane.mean, plane.variance, facecolor=GRAY, alpha=0.12, linewidths=0, zorder=1)
+    some = slice(ellipses)
+    _ellipses(axes, plane.mean[some], plane.variance[some], facecolor="none", edgecolor=INK, linewidths=1.0, zorder=3)
+    _prior(axes, 1, 2)
     axes.set_title(plane.title, fontsize=13)
-    axes.text(0.5, -0.1, plane.caption, transform=axes.transAxes, ha="center", va="top", color=INK)
+    axes.set_xlabel(plane.caption, color=INK, labelpad=8)
     axes.grid(True)
     _square(axes, plane.reach)
     return points
+
+
+def _ellipses(axes: Axes, mean_N2: F32, variance_N2: F32, **look: Any) -> None:
+    """Draw posteriors out to two standard deviations."""
+    from matplotlib.collections import EllipseCollection
+
+    wide, high = 4 * np.sqrt(variance_N2.T)
+    where = {"offsets": mean_N2, "offset_transform": axes.transData}
+    axes.add_collection(EllipseCollection(wide, high, np.zeros(len(wide)), units="xy", **where, **look))
+
+
+def _prior(axes: Axes, *radii: float) -> None:
+    """Draw the prior at so many standard deviations."""
+    from matplotlib.patches import Circle
+
+    for radius in radii:
+        circle = Circle((0, 0), radius, fill=False, edgecolor=RED, linestyle="--", linewidth=1.4, zorder=4)
+        axes.add_patch(circle)
 
 
 def _decoded(axes: Axes, plane: Plane) -> None:
@@ -87,6 +103,7 @@ def _decoded(axes: Axes, plane: Plane) -> None:
     images = plane.decode(z)
     sheet = montage(images.reshape(LATTICE, LATTICE, *images.shape[1:]), gap=0)
     axes.imshow(sheet, extent=(-reach, reach, -reach, reach), interpolation="lanczos")
+    _prior(axes, 2)
     _square(axes, reach)
 
 

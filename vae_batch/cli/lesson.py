@@ -72,15 +72,17 @@ def _train_and_encode(number: int, run: Run, report: ConsoleReport) -> None:
 
 
 def _three(folder: Path, three: list[Run]) -> None:
-    from vae_batch.cli.lesson_pictures import DRAWS, draw_three, prior_psnr
+    from vae_batch.cli.lesson_pictures import DRAWS, draw_three, prior_covered, prior_psnr
 
     _step(6, "Three latent spaces of two dimensions, side by side")
     draw_three(folder / "planes.png", three)
-    click.echo(f"   {'':32}{'KL, nats':>10}{'sigma of q':>12}{'PSNR, dB':>10}{'prior, dB':>11}")
+    click.echo(f"   {'':32}{'KL, nats':>10}{'sigma of q':>12}{'PSNR, dB':>10}{'covered':>9}{'prior, dB':>11}")
     for run in three:
         sigma = (run.latents.array("variance") ** 0.5).mean()
         kl, psnr = (run.latents.array(name).mean() for name in ("kl", "psnr"))
-        click.echo(f"   {run.title:32}{kl:10.2f}{sigma:12.4f}{psnr:10.1f}{prior_psnr(run):11.1f}")
+        click.echo(
+            f"   {run.title:32}{kl:10.2f}{sigma:12.4f}{psnr:10.1f}{prior_covered(run):9.0%}{prior_psnr(run):11.1f}"
+        )
     click.echo(THREE.format(picture=folder / "planes.png", draws=DRAWS))
 
 

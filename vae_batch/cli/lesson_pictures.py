@@ -18,8 +18,8 @@ from vae_batch.noise import noise
 
 ATTRIBUTES = ("smile", "skin_tone", "glasses", "beard", "hair_colour", "hair_length")
 COLOURED_BY = "hair_colour"
-SHOWN, CANDIDATES, DRAWS = 5, 200, 200
-"""Faces drawn with their posteriors, those they are chosen from, and images decoded from the prior."""
+SHOWN, CANDIDATES, DRAWS = 5, 200, 500
+"""Faces drawn with their posteriors, those they are chosen from, and draws of the prior."""
 ALONE, ELSEWHERE, LOST = 0.8, 0.4, 0.3
 """An attribute has a dimension to itself from the first correlation on, with no other above the second; it is lost
 where a linear map of all dimensions explains less than the third."""
@@ -65,6 +65,13 @@ def prior_psnr(run: Run) -> float:
     return float(-10.0 * np.log10(np.maximum(squares.min(1) / known.shape[1], 1e-8)).mean())
 
 
+def prior_covered(run: Run) -> float:
+    """Give the share of the prior's draws that lie within two standard deviations of some face's posterior."""
+    z_K1D = noise(1, [f"prior {i}" for i in range(DRAWS)], run.latent_dim)
+    mean, sigma = run.latents.array("mean"), np.sqrt(run.latents.array("variance"))
+    return float(np.mean([(np.square((z - mean) / sigma).sum(1) <= 4.0).any() for z in z_K1D]))
+
+
 def read_attributes(run: Run) -> list[Attribute]:
     """Say where each known attribute is in the latent."""
     mean, known = run.latents.array("mean"), _known(run)
@@ -73,7 +80,7 @@ def read_attributes(run: Run) -> list[Attribute]:
     for r_D, probe in zip(r_DA.T, probe_attributes(mean, known), strict=True):
         dim = int(np.abs(r_D).argmax())
         others = np.delete(np.abs(r_D), dim)
-        alone = abs(r_D[dim]) >= ALONE and bool((others <= ELSEWHERE).all())
+        alone = bool(abs(r_D[dim]) >= ALONE and (others <= ELSEWHERE).all())
         found.append(Attribute(probe.attribute, dim, float(r_D[dim]), alone, probe))
     return found
 

@@ -74,11 +74,8 @@ class Run:
 
 
 def runs(folder: Path) -> list[Run]:
-    """Give the three runs of two dimensions, and the one of six.
-
-    With a sigma of 1 the distortion is half the squared error, but for a constant.
-    """
-    plane = partial(Run, folder=folder, image_size=48, latent_dim=2, sigma=1.0)
+    """Give the three runs of two dimensions, and the one of six."""
+    plane = partial(Run, folder=folder, image_size=32, latent_dim=2, sigma=0.7)
     return [
         plane("reconstruction", "reconstruction", "only the reconstruction term", epochs=8),
         plane("kl", "kl", "only the KL term", epochs=2),

@@ -84,7 +84,8 @@ def read_checkpoint(out: str) -> Checkpoint | None:
 
 def remove_checkpoint(out: str) -> None:
     """Remove what a finished training no longer needs."""
-    storage.remove_folder(storage.join(out, FOLDER))
+    for name in (FILE, JOB):
+        storage.remove(storage.join(out, f"{FOLDER}/{name}"))
 
 
 def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:
