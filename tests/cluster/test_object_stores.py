@@ -201,7 +201,12 @@ def test_training_reads_from_there_and_saves_there(s3: S3, faces: Path, tmp_path
     for source, out in ((s3.uri("faces/tars"), s3.uri("faces/trained")), (str(faces), str(tmp_path / "trained"))):
         trained = vae_batch.train(vae_batch.TrainSpec(source=source, out=out, **more))
         assert str(trained.out) == out and trained.images == FACES
-    assert storage.list_files(s3.uri("faces/trained")).keys() == {"config.json", "metrics.jsonl", "model.safetensors"}
+    assert storage.list_files(s3.uri("faces/trained")).keys() == {
+        "README.md",
+        "config.json",
+        "metrics.jsonl",
+        "model.safetensors",
+    }
     assert describe_model(s3.uri("faces/trained")).digest == describe_model(str(tmp_path / "trained")).digest
     with pytest.raises(OutputError, match="holds a model already"):
         vae_batch.train(vae_batch.TrainSpec(source=source, out=s3.uri("faces/trained"), **more))

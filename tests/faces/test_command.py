@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from vae_batch.cli import group
 
@@ -43,3 +45,10 @@ def test_bad_values_are_usage_errors(arguments: list[str], message: str, tmp_pat
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_still_faces_share_their_background(tmp_path: Path) -> None:
+    draw(str(tmp_path / "a"), "--count", "2", "--format", "folder", "--still", "--workers", "1")
+    corners = [np.asarray(Image.open(path))[:20, :20] for path in sorted((tmp_path / "a").rglob("*.jpg"))]
+    assert len(corners) == 2
+    np.testing.assert_allclose(corners[0], corners[1].astype(int), atol=3)

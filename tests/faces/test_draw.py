@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vae_batch.faces import Attributes, attributes, draw_face
-from vae_batch.faces.attributes import setting
+from vae_batch.faces.attributes import STILL, setting
 from vae_batch.faces.draw import render
 
 GOLDEN_MEANS = [
@@ -107,3 +107,11 @@ def test_a_linear_probe_of_the_pixels_finds_every_attribute() -> None:
     residuals = labels[train:] - design[train:] @ weights
     r2 = 1 - (residuals**2).mean(axis=0) / labels[train:].var(axis=0)
     assert dict(zip(NAMES, r2 > 0.6, strict=True)) == dict.fromkeys(NAMES, True)
+
+
+def test_still_faces_differ_by_their_attributes_alone() -> None:
+    for index in range(3):
+        np.testing.assert_array_equal(
+            draw_face(1, index, (60, 60), still=True), render(attributes(1, index), STILL, (60, 60))
+        )
+    assert (draw_face(1, 0, still=True) != draw_face(1, 0)).any()

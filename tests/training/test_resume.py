@@ -96,7 +96,7 @@ def test_killed_it_goes_on_and_ends_in_the_same_bits(source, undisturbed, tmp_pa
     assert weights(out) == weights(undisturbed)
     assert lines(out) == lines(undisturbed)
     assert sorted(p.name for p in out.iterdir()) == [
-        *("config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl")
+        *("README.md", "config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl")
     ]
 
 

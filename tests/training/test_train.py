@@ -48,7 +48,7 @@ def trained(source, tmp_path_factory):
 def test_the_model_is_saved_and_loads(trained):
     result, seen = trained
     assert sorted(p.name for p in result.out.iterdir()) == [
-        *("config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl")
+        *("README.md", "config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl")
     ]
     card = describe_model(str(result.out))
     assert card.transform == Transform(32).to_dict()

@@ -44,6 +44,7 @@ def _width_height(ctx: click.Context, param: click.Parameter, value: str) -> tup
     help="Width and height in pixels.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other faces.")
+@click.option("--still", is_flag=True, help="One setting for all: nothing but the attributes varies.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 def command(
     out: str,
@@ -52,6 +53,7 @@ def command(
     shard_size: int,
     size: tuple[int, int],
     seed: int,
+    still: bool,
     workers: int | None,
 ) -> None:
     """Draw a data set of faces whose attributes are known.
@@ -76,6 +78,7 @@ def command(
                 shard_size=shard_size,
                 size=size,
                 seed=seed,
+                still=still,
                 workers=workers,
                 on_progress=lambda done: bar.show(f"drew {done:,} of {count:,} faces", done, count),
             )

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vae_batch import storage, training
+from vae_batch.analysis.figures import check_extra
+from vae_batch.cluster.train_report import leave_report
 from vae_batch.errors import InterruptedJobError, OutputError
 from vae_batch.images.cache import ImageCache
 from vae_batch.specs import TrainSpec
@@ -40,14 +42,24 @@ def train(spec: TrainSpec, watch: Watch | None = None) -> Trained:
         )
     if spec.workers == 1:
         choose_device(spec.device)
-    if (done := training.look(spec, watch)) is not None:
-        return done
+    if spec.report:
+        check_extra("--report")
+    trained = training.look(spec, watch)
+    if trained is not None and not spec.report:
+        return trained
     with _decoded(spec, watch) as images:
-        if spec.workers == 1:
-            return training.train(spec, images, watch)
-        from vae_batch.cluster.workers import train_on_workers  # only they need Ray
+        trained = trained or _train(spec, images, watch)
+        if spec.report:
+            watch.say(f"Report: {leave_report(spec, images)}")
+        return trained
 
-        return train_on_workers(spec, images, watch)
+
+def _train(spec: TrainSpec, images: ImageCache, watch: Watch) -> Trained:
+    if spec.workers == 1:
+        return training.train(spec, images, watch)
+    from vae_batch.cluster.workers import train_on_workers  # only they need Ray
+
+    return train_on_workers(spec, images, watch)
 
 
 @contextmanager

@@ -45,6 +45,10 @@ class Setting:
     iris: float
 
 
+STILL = Setting(0.5, 0.5, 0.5, 0.6, 0.5, 0.5, 0.5, 1.0, 0.5, 0.6, 0.5, 0.5)
+"""A setting that all faces can share, so that six attributes are all that tells one picture from another."""
+
+
 @lru_cache(maxsize=8)
 def _uniforms(seed: int, index: int) -> tuple[float, ...]:
     """Independent uniforms on [0, 1), to six decimals, from a hash: the same on any machine, in any order."""

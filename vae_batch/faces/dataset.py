@@ -43,6 +43,7 @@ def write_faces(
     shard_size: int = 1000,
     size: tuple[int, int] = SIZE,
     seed: int = 0,
+    still: bool = False,
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> DrawnFaces:
@@ -57,6 +58,7 @@ def write_faces(
         shard_size: faces in a tar or subfolder.
         size: width and height in pixels, each from 32 to 2048, neither more than twice the other.
         seed: 0 or more.
+        still: one setting for all, so that the six attributes are all that varies.
         workers: processes; None takes one for each core that this process may use.
         on_progress: told a few times a second how many faces are drawn.
 
@@ -66,7 +68,7 @@ def write_faces(
     """
     start = time.perf_counter()
     _check(count, format, shard_size, size, seed, workers)
-    shards = _shards(count, format, shard_size, size, seed)
+    shards = _shards(count, format, shard_size, size, seed, still)
     workshop = _prepare(Path(out))
     try:
         total = draw_all(workshop, shards, workers or _cores(), on_progress)
@@ -91,7 +93,7 @@ def _check(count: int, format: str, shard_size: int, size: tuple[int, int], seed
         raise SpecError(f"size is {size[0]}x{size[1]}: {limits}")
 
 
-def _shards(count: int, format: Format, shard_size: int, size: tuple[int, int], seed: int) -> list[Shard]:
+def _shards(count: int, format: Format, shard_size: int, size: tuple[int, int], seed: int, still: bool) -> list[Shard]:
     starts = range(0, count, shard_size)
     digits = max(3, len(str(len(starts) - 1)))
     return [
@@ -101,6 +103,7 @@ def _shards(count: int, format: Format, shard_size: int, size: tuple[int, int], 
             stop=min(first + shard_size, count),
             seed=seed,
             size=size,
+            still=still,
         )
         for number, first in enumerate(starts)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vae_batch.faces.attributes import Attributes, Setting, attributes, setting
+from vae_batch.faces.attributes import STILL, Attributes, Setting, attributes, setting
 from vae_batch.faces.canvas import Canvas, mix
 from vae_batch.faces.features import paint
 from vae_batch.faces.palette import hsv, palette
@@ -15,18 +15,19 @@ SIZE = (178, 218)
 """Width and height of the aligned CelebA pictures."""
 
 
-def draw_face(seed: int, index: int, size: tuple[int, int] = SIZE) -> npt.NDArray[np.uint8]:
+def draw_face(seed: int, index: int, size: tuple[int, int] = SIZE, still: bool = False) -> npt.NDArray[np.uint8]:
     """Draw one face of a data set: a pure function of its arguments.
 
     Args:
         seed: the data set's.
         index: the face's number, from 0.
         size: width and height in pixels.
+        still: in the one setting `STILL`, whatever the seed and the number.
 
     Returns:
         RGB of shape (H, W, 3), values 0 to 255.
     """
-    return render(attributes(seed, index), setting(seed, index), size)
+    return render(attributes(seed, index), STILL if still else setting(seed, index), size)
 
 
 def render(face: Attributes, scene: Setting, size: tuple[int, int] = SIZE) -> npt.NDArray[np.uint8]:

@@ -29,6 +29,7 @@ class Shard:
     stop: int
     seed: int
     size: tuple[int, int]
+    still: bool = False
 
     def write(self, folder: Path, on_face: Callable[[], None]) -> int:
         """Write the shard into `folder`; `on_face` is called after each face, and may raise to stop.
@@ -44,7 +45,7 @@ class Shard:
     def _members(self, on_face: Callable[[], None]) -> Iterator[Member]:
         """Picture and sidecar of each face, next to each other."""
         for index in range(self.first, self.stop):
-            pixels = draw_face(self.seed, index, self.size)
+            pixels = draw_face(self.seed, index, self.size, self.still)
             yield (
                 f"{index:09d}.jpg",
                 simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB", colorsubsampling="444"),

@@ -16,6 +16,7 @@ from vae_batch.images.cache import REJECTS, ImageCache
 from vae_batch.models.families import network_config
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
+from vae_batch.training.card import provenance, write_card
 from vae_batch.training.checkpoint import path_of, remove_checkpoint
 from vae_batch.training.device import choose_device, reproducible
 from vae_batch.training.gradients import Team
@@ -73,9 +74,10 @@ def train(spec: TrainSpec, images: ImageCache, watch: Watch, team: Team | None =
     with model_folder(out) as folder, reproducible(spec.seed, device):
         run = Run(spec, images, out, folder, device, watch, team)
         progress, found = run.go()
-        facts = _facts(spec, images, run, progress, found)
+        facts = _facts(spec, images, run, progress, found) | provenance(images, device)
         if run.team.rank == 0:
             with run.final_weights(), _kept(out):
+                write_card(folder, spec, run.model.card, facts)
                 save_model(run.model, folder, images.transform, {"training": facts})
                 if images.rejected:
                     shutil.copyfile(images.folder / REJECTS, folder / REJECTS)

@@ -1,0 +1,43 @@
+"""The lesson in small: four trainings, the collapse by its name, the tables, the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from vae_batch.cli import lesson, lesson_pictures, lesson_runs
+from vae_batch.errors import OutputError
+
+
+def test_the_lesson_shows_what_it_says(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = lesson_runs.runs
+    monkeypatch.setattr(lesson_runs, "runs", lambda folder: [replace(r, image_size=16, epochs=4) for r in real(folder)])
+    monkeypatch.setattr(lesson, "FACES", 240)
+    monkeypatch.setattr(lesson, "SHARD_SIZE", 40)
+    out = tmp_path / "lesson"
+    done = CliRunner().invoke(lesson.command, ["--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.output.count("Posterior collapse:") == 1
+    lines = {title: line.split() for line in done.stdout.splitlines() for title in TITLES if f"   {title}" in line}
+    kl = {title: float(lines[title][-4]) for title in TITLES}
+    assert kl[TITLES[1]] < 0.1 < kl[TITLES[2]] < kl[TITLES[0]]
+    for name in lesson_pictures.ATTRIBUTES:
+        assert f"   {name} " in done.stdout
+    for name in ("planes", "six_faces", "six_traversals", "six_correlations"):
+        assert np.asarray(Image.open(out / f"{name}.png").convert("RGB")).std() > 10
+        assert f"{out}/{name}.png" in done.stdout
+    with pytest.raises(OutputError, match="is not empty: give another --out, or delete it"):
+        CliRunner().invoke(lesson.command, ["--out", str(out)], catch_exceptions=False)
+
+
+TITLES = ["only the reconstruction term", "only the KL term", "both terms, the ELBO"]
+
+
+def test_faces_that_differ_are_chosen() -> None:
+    known = np.array([[0.0, 0], [0.1, 0], [1, 1], [0, 0.9], [0.9, 1]])
+    assert lesson_pictures.unlike(known, 3) == [0, 2, 3]
