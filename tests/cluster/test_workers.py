@@ -110,9 +110,9 @@ class Killer(Seen):
 def test_a_killed_worker_is_replaced_and_the_end_is_the_same(
     ray_session: None, source: Path, alone: Path, tmp_path: Path
 ) -> None:
-    seen = Killer(100)
-    vae_batch.train(spec(source, tmp_path / "quiet", workers=2, steps=600, batch_size=8))
-    vae_batch.train(spec(source, tmp_path / "m", workers=2, steps=600, batch_size=8, checkpoint_seconds=0.2), seen)
+    seen = Killer(40)
+    vae_batch.train(spec(source, tmp_path / "quiet", workers=2, steps=250, batch_size=8))
+    vae_batch.train(spec(source, tmp_path / "m", workers=2, steps=250, batch_size=8, checkpoint_seconds=0.2), seen)
     assert seen.step is None
     assert sum("all begin again from the last checkpoint" in line for line in seen.lines) >= 1
     assert sum("Going on from the checkpoint of step" in line for line in seen.lines) == 1
@@ -130,11 +130,11 @@ def test_an_interrupted_training_goes_on_with_another_number_of_workers(
 ) -> None:
     out, seen = tmp_path / "m", Seen()
     with pytest.raises(InterruptedJobError, match="SIGTERM: stopped after step"):
-        vae_batch.train(spec(source, out, workers=2, steps=800), Stopper())
+        vae_batch.train(spec(source, out, workers=2, steps=300), Stopper())
     assert (out / ".training" / "checkpoint.safetensors").exists() and not (out / ".training" / "ray").exists()
-    vae_batch.train(spec(source, out, steps=800), seen)
+    vae_batch.train(spec(source, out, steps=300), seen)
     assert any("Going on from the checkpoint" in line for line in seen.lines)
-    assert seen.steps[-1] == 800
+    assert seen.steps[-1] == 300
 
 
 def test_an_error_of_ours_ends_the_run_at_once(ray_session: None, source: Path, tmp_path: Path) -> None:

@@ -13,13 +13,16 @@ from pydantic_core import PydanticUndefined
 
 from tests.training.conftest import spec
 from tests.training.test_train import Follow
+from vae_batch import training
 from vae_batch.cluster.train import train
 from vae_batch.errors import SpecError
 from vae_batch.models import load_model
 from vae_batch.specs import TrainSpec
+from vae_batch.training import Watch
 from vae_batch.training.device import autocast_dtype
 from vae_batch.training.ema import MovingAverage
 from vae_batch.training.metrics import Metrics
+from vae_batch.work.cache import open_cache
 
 SMALL = {"image_size": 16, "width": 8, "latent_dim": 4, "steps": 40}
 
@@ -93,9 +96,10 @@ def test_beta_with_the_optimal_sigma_is_remarked(source, tmp_path):
     assert watch.lines == []
 
 
-def test_workers_that_nobody_started_are_refused(tmp_path):
+def test_workers_that_nobody_started_are_refused(source, tmp_path):
+    told = spec(source, tmp_path / "m", workers=2)
     with pytest.raises(SpecError, match="workers=2, but this training has 1"):
-        train(spec("no/such", tmp_path / "m", workers=2))
+        training.train(told, open_cache(told, told.cache), Watch())
 
 
 def test_precision():

@@ -17,20 +17,20 @@ class Desk:
 
     def __init__(self) -> None:
         self._news: list[tuple[str, tuple[Any, ...]]] = []
-        self._failure: VaeBatchError | None = None
+        self._failures: dict[int, VaeBatchError] = {}
         self._cause: str | None = None
 
     def tell(self, what: str, *values: Any) -> None:
         """Take a call of a `Watch`."""
         self._news.append((what, values))
 
-    def fail(self, error: VaeBatchError) -> None:
-        """Take what ended the training; the first counts."""
-        self._failure = self._failure or error
+    def fail(self, error: VaeBatchError, rank: int) -> None:
+        """Take what ended the training at a worker."""
+        self._failures.setdefault(rank, error)
 
     def failure(self) -> VaeBatchError | None:
-        """Give it."""
-        return self._failure
+        """Give it in the words of the first worker that met it: only worker 0 knows what was written."""
+        return self._failures[min(self._failures)] if self._failures else None
 
     def visit(self, cause: str | None) -> list[tuple[str, tuple[Any, ...]]]:
         """Say what stops the training, and take the news."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from vae_batch.cluster.connect import Cluster, connect
 from vae_batch.cluster.desk import Desk, Told, add_up, pass_on
 from vae_batch.cluster.replica import Resources
 from vae_batch.cluster.resources import choose
-from vae_batch.errors import ClusterError, NoResourcesError, OutputError, SpecError, VaeBatchError
+from vae_batch.errors import ClusterError, InterruptedJobError, NoResourcesError, OutputError, SpecError, VaeBatchError
 from vae_batch.images.cache import ImageCache
 from vae_batch.specs import TrainSpec
 from vae_batch.training import Team, Trained, Watch
@@ -70,15 +69,14 @@ def train_on_workers(spec: TrainSpec, images: ImageCache, watch: Watch) -> Train
 def _run_folder(out: str) -> Iterator[dict[str, Any]]:
     """Have a folder in OUT for Ray Train, which looks from every node whether that is shared; nothing else is in it."""
     folder = storage.join(out, f"{FOLDER}/ray")
+    place: dict[str, Any] = {"storage_path": folder}
     if storage.is_remote(out):
         system, path = storage.filesystem(folder)
-        yield {"storage_path": path, "storage_filesystem": system}
-        system.delete_dir(path)
-        return
+        place = {"storage_path": path, "storage_filesystem": system}
     try:
-        yield {"storage_path": folder}
+        yield place
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        storage.remove_folder(folder)
         with suppress(OSError):  # there is a checkpoint beside it
             Path(folder).parent.rmdir()
 
@@ -171,18 +169,21 @@ def work(told: dict[str, Any]) -> Trained | None:
     """Train, as one of the workers; the first one gives the result."""
     spec, desk = told["spec"], told["desk"]
     context = ray.train.get_context()
+    rank = context.get_world_rank()
     torch.set_num_threads(told["threads"])
     try:
-        watch = Told(desk, context.get_world_rank(), spec.device)
+        watch = Told(desk, rank, spec.device)
         done = training.look(spec, Watch())
         if done is None:
             images = _shared(spec, told["images"])
-            team = Team(context.get_world_rank(), context.get_world_size(), add_up)
+            team = Team(rank, context.get_world_size(), add_up)
             done = training.train(spec, images, watch, team)
     except VaeBatchError as error:
-        ray.get(desk.fail.remote(error))
+        ray.get(desk.fail.remote(error, rank))
+        if isinstance(error, InterruptedJobError):
+            torch.distributed.barrier()  # the first one has written its checkpoint
         raise
-    return done if context.get_world_rank() == 0 else None
+    return done if rank == 0 else None
 
 
 def _shared(spec: TrainSpec, folder: str) -> ImageCache:

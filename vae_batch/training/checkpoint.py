@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,8 +86,13 @@ def read_checkpoint(out: str) -> Checkpoint | None:
 
 def remove_checkpoint(out: str) -> None:
     """Remove what a finished training no longer needs."""
+    folder = storage.join(out, FOLDER)
     for name in (FILE, JOB):
-        storage.remove(storage.join(out, f"{FOLDER}/{name}"))
+        storage.remove(storage.join(folder, name))
+    if not storage.is_remote(folder):
+        storage.sweep(folder)
+        with suppress(OSError):  # decoded images are there, and others' to remove
+            Path(folder).rmdir()
 
 
 def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:

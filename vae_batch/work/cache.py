@@ -69,7 +69,7 @@ def open_cache(
     final = folder / f"images-{storage.json_sha256(looked.fields)[:16]}"
     if final.exists():
         cache = ImageCache.open(final)
-        say(f"Decoded already: {cache.count:,} images in {final}.")
+        on_read(cache.count)
         return cache
     for line in (*looked.labelling.remarks, *broken_shards(looked.source)):
         say(line)
