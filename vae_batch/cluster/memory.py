@@ -60,8 +60,8 @@ class Memory:
             what = "one image at once is" if batch_size == 1 else f"{batch_size} images at once, the model's least, are"
             raise DeviceMemoryError(
                 f"{what} too much for a replica's memory: {why}. What was published stays; give a device with more "
-                "memory, one replica for each device (--gpus-per-replica 1), --precision bf16, a smaller --image-size or "
-                "a smaller model, and run again to go on",
+                "memory, one replica for each device (--gpus-per-replica 1), --precision bf16, a smaller --image-size "
+                "or a smaller model, and run again to go on",
                 batch_size,
             )
         self.most = max(self.least, batch_size // 2)
