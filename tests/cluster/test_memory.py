@@ -137,6 +137,13 @@ def test_replicas_that_ran_out_before_the_batch_was_halved_count_no_more() -> No
     assert kept == [32, 16]
 
 
+def test_a_batch_shrinks_no_further_than_the_model_allows() -> None:
+    memory = Memory(least=6)
+    assert not memory.ran_out(1, 8, True, "x") and memory.most == 6
+    with pytest.raises(DeviceMemoryError, match="6 images at once, the model's least, are too much for a replica's"):
+        memory.ran_out(1, 6, True, "x")
+
+
 def pool_with(folder: Path, unit: int, mischief: tuple[str, int], **more: Any) -> tuple[Any, dict[int, list[int]], Any]:
     memory = more.pop("memory", None) or Memory()
     workers, results = make(folder, {unit: mischief}, memory=memory, quarantine=Quarantine(60), **more)

@@ -20,6 +20,7 @@ class Memory:
 
     Args:
         most: images at once, at most; None: as many as the job says.
+        least: images at once that the model takes at least.
         keep: takes each new `most`.
         say: takes lines for the user.
     """
@@ -27,10 +28,11 @@ class Memory:
     def __init__(
         self,
         most: int | None = None,
+        least: int = 1,
         keep: Callable[[int], None] = lambda most: None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.most, self._keep, self._say = most, keep, say
+        self.most, self.least, self._keep, self._say = most, least, keep, say
         self._tried: set[int] = set()
 
     def ran_out(self, unit: int, batch_size: int, again: bool, why: str) -> bool:
@@ -46,7 +48,7 @@ class Memory:
             Whether a fresh replica is to try the same again.
 
         Raises:
-            DeviceMemoryError: one image at once is too many.
+            DeviceMemoryError: they were no more than `least`.
         """
         if self.most is not None and batch_size > self.most:  # it began before the batch was halved
             return False
@@ -54,14 +56,15 @@ class Memory:
             self._tried.add(unit)
             self._say(f"Unit {unit}: {why}. A fresh replica tries the same once more.")
             return True
-        if batch_size == 1:
+        if batch_size <= self.least:
+            what = "one image at once is" if batch_size == 1 else f"{batch_size} images at once, the model's least, are"
             raise DeviceMemoryError(
-                f"one image at once is too much for a replica's memory: {why}. What was published stays; give a device "
-                "with more memory, one replica for each device (--gpus-per-replica 1), --precision bf16, a smaller "
-                "--image-size or a smaller model, and run again to go on",
-                1,
+                f"{what} too much for a replica's memory: {why}. What was published stays; give a device with more "
+                "memory, one replica for each device (--gpus-per-replica 1), --precision bf16, a smaller --image-size "
+                "or a smaller model, and run again to go on",
+                batch_size,
             )
-        self.most = batch_size // 2
+        self.most = max(self.least, batch_size // 2)
         self._tried.clear()
         self._keep(self.most)
         self._say(f"Unit {unit}: {why}, again. From now on replicas take {self.most} at once, until the job's end.")

@@ -104,7 +104,7 @@ def _time(prepared: Prepared, report: Report) -> tuple[int, float | None, str]:
         report.say(cluster.line())
         size, resources = choose(cluster, spec.replicas, spec.gpus_per_replica, spec.cpus_per_replica)
         job, sources = replace(prepared.job, reading=reading, fingerprint="probe"), module_sources(spec.model)
-        memory = Memory(load_batch_size(prepared.layout, spec.batch_size), say=report.say)
+        memory = Memory(load_batch_size(prepared.layout, spec.batch_size), job.card.least_batch, say=report.say)
         try:
             images, seconds = _probe(lambda: spawn(job, resources, sources), first, memory, spec.hang_seconds)
         except _NoTimingError as error:

@@ -262,7 +262,7 @@ class Pool:
         info = worker.info
         self._remove(worker, _obituary(worker, "was killed, since its node ran low on memory"))
         batch_size = min(info.batch_size, self._memory.most or info.batch_size) if info else 1
-        if info and info.device == "cpu" and batch_size > 1:
+        if info and info.device == "cpu" and batch_size > self._memory.least:
             self._go_on(worker, worker.units[0], batch_size, why)
         elif worker.retries != batch_size:
             self._add(retries=batch_size)

@@ -99,7 +99,7 @@ class Run:
             with contextlib.suppress(OSError):  # the next run finds it once more
                 save_batch_size(self.layout, most, asked)
 
-        return Memory(most, keep, self.report.say)
+        return Memory(most, self.job.card.least_batch, keep, self.report.say)
 
     def _ready(self, info: ReplicaInfo) -> None:
         if not self._first_ready:

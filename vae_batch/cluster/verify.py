@@ -57,7 +57,7 @@ def verify_by_recomputing(
                 get_unit=plan.__getitem__,
                 call="check",
                 on_result=lambda unit, found: verdict.findings.extend(found),
-                memory=Memory(say=report.say),
+                memory=Memory(least=job.card.least_batch, say=report.say),
             )
             pool.run(chosen)
     verdict.notes.append(f"encoded again from the source: units {', '.join(map(str, sorted(chosen)))}")

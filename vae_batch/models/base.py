@@ -52,6 +52,11 @@ class ModelCard:
     force_upcast: bool = False
     """True for a model whose activations do not fit fp16."""
 
+    @property
+    def least_batch(self) -> int:
+        """Images in the smallest batch that the model takes."""
+        return self.nearest_batch(1)
+
     def nearest_batch(self, wanted: int) -> int:
         """Give the number of images in a batch that the model takes and that is nearest to the one wanted."""
         low, high = self.batch_sizes or (1, None)
