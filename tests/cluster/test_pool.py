@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -96,7 +97,8 @@ def make(
     def on_result(unit: int, value: int) -> None:
         results.setdefault(unit, []).append(value)
 
-    return Pool(spawn, size, lambda n: Unit(n, (), None, 0), on_result=on_result, **more), results
+    more.setdefault("on_result", on_result)
+    return Pool(spawn, size, lambda n: Unit(n, (), None, 0), **more), results
 
 
 def attempts(diary: Path, unit: int) -> int:
@@ -173,6 +175,18 @@ def test_a_unit_is_not_blamed_for_good_for_the_death_of_the_one_beside_it(diary:
     workers.run(range(6))
     assert results == {n: [n * 10] for n in range(6)}
     assert examined(diary) == [1]
+
+
+def test_the_driver_keeps_nothing_of_the_units_that_are_done(diary: Path) -> None:
+    """Neither objects nor, once Ray's own buffers are full, memory."""
+    counts: dict[int, int] = {}
+
+    def look(unit: int, value: int) -> None:
+        counts[len(counts)] = len(gc.get_objects()) if len(counts) in (500, 2000) else 0
+
+    workers, _ = make(diary, {}, on_result=look)
+    workers.run(range(2001))
+    assert counts[2000] - counts[500] < 300
 
 
 def examined(diary: Path) -> list[int]:
