@@ -88,15 +88,17 @@ def _three(folder: Path, three: list[Run]) -> None:
 
 THREE = """
    KL: what a code says of its face, at most. sigma of q: how far a face's code is spread. PSNR: of the faces, decoded
-   from their means. prior: of {draws} images decoded from the prior, each against the drawn face most like it.
+   from their means. covered: of {draws} draws of the prior, those within two standard deviations of some face's
+   posterior. prior: images decoded from these draws, each against the drawn face that is most like it.
 
    {picture}
-   Above, each face's mean is a point; red circles are the prior, at one and two standard deviations; black outlines
-   are posteriors, at two. Below, what the decoder makes of every place of the same plane.
-   - Only reconstruction: every face is a point without extent, wherever it happened to fall. Nothing is asked of the
-     places between and around the points, nor that codes lie where the prior is.
-   - Only KL: every posterior is the prior, all faces lie on one point, and the decoder learns nothing: collapse.
-   - Both: codes fill the prior's circle, each face has an extent, and what lies between two faces decodes to a face."""
+   Above, each face's mean is a point, and grey its posterior, out to two standard deviations, some of them outlined;
+   red circles are the prior, at one and two. Below, what the decoder makes of every place of the same plane.
+   - Only reconstruction: faces are points without extent, wherever they happened to fall. The gaps between and around
+     them belong to no face, and nothing was asked of the decoder there; a draw of the prior falls into a gap.
+   - Only KL: every posterior is the prior and all faces share one point; the decoder learns nothing and gives the same
+     grey everywhere: collapse.
+   - Both: posteriors have an extent and fill the prior, so that neighbours decode alike, and the change is smooth."""
 
 
 def _six(folder: Path, six: Run) -> None:

@@ -67,7 +67,7 @@ def prior_psnr(run: Run) -> float:
 
 def prior_covered(run: Run) -> float:
     """Give the share of the prior's draws that lie within two standard deviations of some face's posterior."""
-    z_K1D = noise(1, [f"prior {i}" for i in range(DRAWS)], run.latent_dim)
+    z_K1D = noise(0, [f"prior {i}" for i in range(DRAWS)], run.latent_dim)
     mean, sigma = run.latents.array("mean"), np.sqrt(run.latents.array("variance"))
     return float(np.mean([(np.square((z - mean) / sigma).sum(1) <= 4.0).any() for z in z_K1D]))
 

@@ -18,6 +18,9 @@ from vae_batch.sources import open_source, plan_units, read_unit
 from vae_batch.specs import TrainSpec
 from vae_batch.types import ImageRecord, Tally
 
+SIGMA = 0.7
+"""Of the likelihood, in all runs. Fixed and large: with the optimal one, posteriors would be too narrow to be seen."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -31,8 +34,6 @@ class Run:
     epochs: int
     image_size: int
     latent_dim: int
-    sigma: float
-    """Of the likelihood. It is fixed, and large: with the optimal one, posteriors would be too narrow to be seen."""
 
     @property
     def spec(self) -> TrainSpec:
@@ -44,7 +45,7 @@ class Run:
             latent_dim=self.latent_dim,
             epochs=self.epochs,
             terms=self.terms,
-            sigma=self.sigma,
+            sigma=SIGMA,
         )
 
     @cached_property
@@ -75,10 +76,10 @@ class Run:
 
 def runs(folder: Path) -> list[Run]:
     """Give the three runs of two dimensions, and the one of six."""
-    plane = partial(Run, folder=folder, image_size=32, latent_dim=2, sigma=0.7)
+    plane = partial(Run, folder=folder, image_size=32, latent_dim=2)
     return [
         plane("reconstruction", "reconstruction", "only the reconstruction term", epochs=8),
         plane("kl", "kl", "only the KL term", epochs=2),
         plane("both", "elbo", "both terms, the ELBO", epochs=8),
-        Run("six", "elbo", "both terms", folder, epochs=8, image_size=64, latent_dim=6, sigma=0.5),
+        Run("six", "elbo", "both terms", folder, epochs=8, image_size=64, latent_dim=6),
     ]
