@@ -20,7 +20,7 @@ from vae_batch.analysis.latent_pictures import (
     kl_by_dimension,
 )
 from vae_batch.analysis.matches import correlations, draw_correlations
-from vae_batch.analysis.planes import Plane, draw_planes
+from vae_batch.analysis.planes import Plane, draw_planes, reached
 from vae_batch.errors import SpecError
 
 RNG = np.random.default_rng(0)
@@ -123,3 +123,10 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "find_spec", lambda name: None if name == "jinja2" else object())
     with pytest.raises(SpecError, match=r"^--report needs jinja2: pip install 'vae_batch\[report\]'$"):
         check_extra("--report")
+
+
+def test_places_that_no_posterior_reaches_are_known() -> None:
+    mean, variance = np.array([[0, 0], [2, 2]], np.float32), np.array([[0.01, 0.04], [1e-8, 1e-8]], np.float32)
+    plane = Plane("a", "b", mean, variance, decode)
+    places = {(0.25, 0): True, (0.35, 0): False, (0, 0.45): True, (2.09, 2): True, (2.11, 2): False, (-2, -2): False}
+    assert dict(zip(places, reached(plane, np.array(list(places), np.float32), 0.1), strict=True)) == places

@@ -22,6 +22,8 @@ Decode = Callable[[F32], npt.NDArray[np.uint8]]
 
 LATTICE = 11
 """Images a side of a decoded plane."""
+VEIL = 3
+"""By how much places that no posterior reaches are paler."""
 REACH = 3.0
 """Of the plane in standard deviations of the prior, where no image lies further out."""
 
@@ -45,7 +47,8 @@ class Plane:
 
 
 def draw_planes(path: Path, planes: Sequence[Plane], colour_N: F32, colour_name: str, ellipses: int = 12) -> None:
-    """Draw latent planes side by side: images as points above, over all posteriors in grey; the decoded plane below.
+    """Draw latent planes side by side: images as points above, over all posteriors in grey; the decoded plane below,
+    pale where no posterior reaches.
 
     Args:
         path: of the PNG.
@@ -97,14 +100,23 @@ def _prior(axes: Axes, *radii: float) -> None:
 
 def _decoded(axes: Axes, plane: Plane) -> None:
     reach = plane.reach
-    at = np.linspace(-reach, reach, LATTICE + 1)
-    at = (at[1:] + at[:-1]) / 2
+    edges = np.linspace(-reach, reach, LATTICE + 1)
+    at = (edges[1:] + edges[:-1]) / 2
     z = np.stack(np.meshgrid(at, -at), axis=-1).reshape(-1, 2).astype(np.float32)
     images = plane.decode(z)
+    pale = ~reached(plane, z, reach / LATTICE)
+    images[pale] = 255 - (255 - images[pale]) // VEIL
     sheet = montage(images.reshape(LATTICE, LATTICE, *images.shape[1:]), gap=0)
     axes.imshow(sheet, extent=(-reach, reach, -reach, reach), interpolation="lanczos")
     _prior(axes, 2)
     _square(axes, reach)
+
+
+def reached(plane: Plane, z_M2: F32, half: float) -> npt.NDArray[np.bool_]:
+    """Say which squares, of centre z and half a side, some posterior reaches with two standard deviations: (M,)."""
+    sigma = np.sqrt(plane.variance)
+    away = (np.maximum(np.abs(z - plane.mean) - half, 0.0) / sigma for z in z_M2)
+    return np.array([(np.square(parts).sum(1) <= 4.0).any() for parts in away])
 
 
 def _square(axes: Axes, reach: float) -> None:

@@ -93,7 +93,8 @@ THREE = """
 
    {picture}
    Above, each face's mean is a point, and grey its posterior, out to two standard deviations, some of them outlined;
-   red circles are the prior, at one and two. Below, what the decoder makes of every place of the same plane.
+   red circles are the prior, at one and two. Below, what the decoder makes of every place of the same plane, pale
+   where no posterior reaches.
    - Only reconstruction: faces are points without extent, wherever they happened to fall. The gaps between and around
      them belong to no face, and nothing was asked of the decoder there; a draw of the prior falls into a gap.
    - Only KL: every posterior is the prior and all faces share one point; the decoder learns nothing and gives the same
