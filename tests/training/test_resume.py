@@ -159,6 +159,7 @@ def test_a_full_disk_stops_nothing_but_the_end(source, undisturbed, tmp_path, sm
     assert "Training goes on." in watch.lines[-1]
     assert sorted(p.name for p in out.rglob("*")) == [
         ".training",
+        "README.md",
         "checkpoint.safetensors",
         "job.json",
         "metrics.jsonl",
