@@ -99,7 +99,7 @@ class EncodeSpec(ImagesSpec):
     store: Literal["float32", "float16"] = "float32"
     """Type of `mean` and `sample`; the variance is always float32."""
     scaled: bool = False
-    """Apply the model's scaling_factor, shift_factor or latents_mean/std to mean, variance and sample."""
+    """Apply the model's scaling_factor, shift_factor or latents_mean/std to mean, variance and sample; not to kl."""
     trust_model_code: bool = False
     """Allow a model whose file can run code, such as an exported program."""
     unit_size: int | None = Field(default=None, ge=1)
