@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 import vae_batch
@@ -18,6 +19,9 @@ from tests import s3
 from tests.s3 import CREDENTIALS, S3
 
 FACES, SHARD = 240, 40
+
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 PLUG = Path(__file__).parent / "plug"
 """Folder of the `sitecustomize` with decoders that crash or hang."""

@@ -114,11 +114,9 @@ def test_loose_files_under_faults(s3: S3, model: Path, ray_session: None, tmp_pa
 
 
 def test_a_driver_killed_goes_on_where_it_was(
-    store: Any, faces: Path, ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Any, faces: Path, ray_session: None, module_in_cwd: Callable[[str, str], None]
 ) -> None:
-    (tmp_path / "slow_s3.py").write_text(SLOW)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    module_in_cwd("slow_s3", SLOW)
     out, model = store.uri("faces/killed"), "slow_s3:Net"
     layout = Layout.of(out)
     command = [sys.executable, "-c", "from vae_batch.cli import main; main()", "encode", store.uri("faces/tars")]

@@ -82,7 +82,7 @@ def test_two_workers_end_where_one_does(ray_session: None, source: Path, alone: 
     assert [(r.id, r.stage) for r in trained.examples] == [("bad.png", "decode")]
     for ours, theirs in zip(lines(out), lines(alone), strict=True):
         assert ours["elbo"] == pytest.approx(theirs["elbo"], rel=1e-4)
-    names = ["config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl"]
+    names = ["README.md", "config.json", "metrics.jsonl", "model.safetensors", "rejects.jsonl"]
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in alone.iterdir()) == names
     assert not Path("~/ray_results").expanduser().exists()
 

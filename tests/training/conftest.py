@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from vae_batch.faces import draw_face
 from vae_batch.specs import TrainSpec
+
+
+@pytest.fixture(autouse=True)
+def threads() -> None:
+    """As many as in a process of its own, whatever the tests before have set."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture(scope="session")

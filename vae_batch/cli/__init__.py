@@ -62,6 +62,7 @@ def main() -> None:
         if {"-v", "--verbose"} & set(sys.argv):
             traceback.print_exception(error)
         click.echo(f"vae-batch: {error}", err=True)
-        if isinstance(error, InterruptedJobError):
-            os._exit(error.exit_code)  # whatever a library had begun just then is in no state to be ended in order
+        if isinstance(error, InterruptedJobError) and "ray" in sys.modules:
+            sys.stdout.flush()
+            os._exit(error.exit_code)  # what Ray had begun just then is in no state to be ended in order
         sys.exit(error.exit_code if isinstance(error, VaeBatchError) else 1)

@@ -87,12 +87,14 @@ def read_checkpoint(out: str) -> Checkpoint | None:
 def remove_checkpoint(out: str) -> None:
     """Remove what a finished training no longer needs."""
     folder = storage.join(out, FOLDER)
+    if storage.is_remote(folder):
+        storage.remove_folder(folder)
+        return
     for name in (FILE, JOB):
         storage.remove(storage.join(folder, name))
-    if not storage.is_remote(folder):
-        storage.sweep(folder)
-        with suppress(OSError):  # decoded images are there, and others' to remove
-            Path(folder).rmdir()
+    storage.sweep(folder)
+    with suppress(OSError):  # decoded images are there, and others' to remove
+        Path(folder).rmdir()
 
 
 def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:
