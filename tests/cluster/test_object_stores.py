@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_loose_files_under_faults(s3: S3, model: Path, ray_session: None, tmp_pa
 
 
 def test_a_driver_killed_goes_on_where_it_was(
-    store: Any, faces: Path, ray_session: None, module_in_cwd: Callable[[str, str], None]
+    store: Any, faces: Path, ray_session: None, tmp_path: Path, module_in_cwd: Callable[[str, str], None]
 ) -> None:
     module_in_cwd("slow_s3", SLOW)
     out, model = store.uri("faces/killed"), "slow_s3:Net"

@@ -14,7 +14,7 @@ from vae_batch.faces import draw_face
 from vae_batch.specs import TrainSpec
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def threads() -> None:
     """As many as in a process of its own, whatever the tests before have set."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -157,9 +157,8 @@ class _Attempt:
 
     def _rows_of(self, batch: Batch, latents: Latents, slots: list[int]) -> Iterator[pa.RecordBatch]:
         """Gather rows, and give them when there are enough, no more at a time: rows of large latents are megabytes."""
-        enough = self.maker.enough
-        for start in range(0, len(slots), enough):
-            some = slots[start : start + enough]
+        while slots:
+            some, slots = slots[: self.maker.room], slots[self.maker.room :]
             records, sizes = [batch.records[s] for s in some], [batch.sizes[s] for s in some]
             with self.clock("write"):
                 self.maker.add(records, sizes, [batch.sha256.get(s) for s in some], latents.at(some))

@@ -49,6 +49,11 @@ class RowMaker:
         return len(self._places)
 
     @property
+    def room(self) -> int:
+        """Images that it takes until it is full, at least one."""
+        return max(1, self.enough - len(self))
+
+    @property
     def full(self) -> bool:
         """Whether there is as much as is worth a record batch."""
         return len(self) >= self.enough or self._labels.text >= MERGE_TEXT
