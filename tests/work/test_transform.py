@@ -47,8 +47,14 @@ def test_a_spec_goes_before_the_model_and_another_transform_is_another_job(
         prepare(spec(images, model, tmp_path / "other", crop="middle"))
 
 
-def test_a_model_brings_the_transform_of_its_training(images: Path, tmp_path: Path) -> None:
-    train(TrainSpec(source=str(images), out=str(tmp_path / "vae"), image_size=32, steps=2, crop="box", fit="stretch"))
+def test_a_model_brings_the_transform_of_its_training(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = TrainSpec(source=str(images), out=str(tmp_path / "vae"), image_size=32, steps=2, crop="box", fit="stretch")
+    with pytest.raises(SpecError, match="crop box: the boxes leave the image for 1 of 11 images"):
+        train(asked)
+    monkeypatch.setattr("vae_batch.work.boxes.MAX_OUTSIDE", 1.0)
+    train(asked)
     prepared = prepare(spec(images, tmp_path / "vae", tmp_path / "out", label_prefix="b_"))
     assert prepared.job.transform == Transform(32, "box", "stretch")
     config = json.loads((tmp_path / "vae" / "config.json").read_text())
