@@ -12,7 +12,7 @@ import click
 # name: one line of help, kept here so that `--help` loads nothing.
 COMMANDS = {
     "demo": "See the whole of it at work on drawn faces, in under three minutes.",
-    "lesson": "See what the terms of the ELBO are for: three trainings side by side, in under five minutes.",
+    "lesson": "See what the terms of the ELBO are for: three trainings side by side.",
     "draw-faces": "Draw a data set of faces whose attributes are known.",
     "train": "Train a VAE on a collection of images.",
     "inspect": "Say what a model is, and how fast it encodes and decodes here.",
