@@ -21,9 +21,9 @@ from vae_batch.analysis.probes import auc, probe_attributes, r_squared
 from vae_batch.cluster.train import train
 from vae_batch.faces import write_faces
 from vae_batch.models import load_model
+from vae_batch.models.arrays import to_float
 from vae_batch.specs import TrainSpec
 from vae_batch.training import Progress, Watch
-from vae_batch.training.validation import to_float
 from vae_batch.work.cache import open_cache
 
 ATTRIBUTES = ("smile", "skin_tone", "glasses", "beard", "hair_colour", "hair_length")

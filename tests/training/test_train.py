@@ -14,11 +14,11 @@ from vae_batch.errors import MismatchError, ModelError, OutputError, SourceError
 from vae_batch.faces import draw_face
 from vae_batch.images import Transform
 from vae_batch.models import describe_model, load_model
+from vae_batch.models.arrays import to_float
 from vae_batch.models.families import build_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training import Objective, Watch, schedule
 from vae_batch.training.checkpoint import read_checkpoint
-from vae_batch.training.validation import to_float
 from vae_batch.work.cache import open_cache
 
 

@@ -13,12 +13,13 @@ from tests.training.conftest import spec
 from vae_batch.cluster.train import train
 from vae_batch.errors import SpecError
 from vae_batch.models import load_model
+from vae_batch.models.arrays import to_float
 from vae_batch.training import Objective, Team
 from vae_batch.training.draws import batch_of, held_out, normals
 from vae_batch.training.gradients import BatchGradients
 from vae_batch.training.ssim import ssim
 from vae_batch.training.threads import Threads
-from vae_batch.training.validation import Validator, collapse, summarise, to_float
+from vae_batch.training.validation import Validator, collapse, summarise
 from vae_batch.work.cache import open_cache
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 U8 = npt.NDArray[np.uint8]
 
-BLUE, ORANGE, GREEN, RED, GRAY, INK = "#2a6f97", "#e07a2f", "#4c956c", "#c1121f", "#9aa5b1", "#22313f"
+BLUE, ORANGE, RED, GRAY, INK = "#2a6f97", "#e07a2f", "#c1121f", "#9aa5b1", "#22313f"
 DPI = 120
 EXTRA = ("matplotlib", "jinja2")
 

@@ -58,11 +58,13 @@ def _plane(run: Run) -> Plane:
 
 def prior_psnr(run: Run) -> float:
     """Give the mean PSNR, dB, of images decoded from the prior, each against the drawn face most like it."""
+    from vae_batch.work.rows import psnr
+
     z = noise(0, [f"prior {i}" for i in range(DRAWS)], run.latent_dim)[:, 0]
     images = (run.decode(z), run.faces(len(run.latents)))
     made, known = (x.reshape(len(x), -1).astype(np.float32) / 255.0 for x in images)
     squares = np.square(made).sum(1)[:, None] + np.square(known).sum(1) - 2.0 * made @ known.T
-    return float(-10.0 * np.log10(np.maximum(squares.min(1) / known.shape[1], 1e-8)).mean())
+    return float(psnr(squares.min(1) / known.shape[1]).mean())
 
 
 def prior_covered(run: Run) -> float:

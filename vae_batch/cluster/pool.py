@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -15,6 +14,7 @@ from vae_batch.cluster import signals
 from vae_batch.cluster.memory import Memory, low_memory
 from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo
+from vae_batch.cluster.worker import Worker
 from vae_batch.errors import ClusterError, DeviceMemoryError, NoResourcesError, UnitError, VaeBatchError
 from vae_batch.types import Unit
 
@@ -37,25 +37,6 @@ TICK_SECONDS = 0.5
 
 SILENT_SECONDS = 30.0
 """A busy process may take so long to answer; one that is silent for longer hangs, as an image does at its limit."""
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """A replica as the pool sees it."""
-
-    handle: Any
-    retries: int | None = None
-    """The batch size that was too much for another one's memory, and that it tries again; until its first success."""
-    placed: bool = False
-    info: ReplicaInfo | None = None
-    units: deque[int] = field(default_factory=deque)
-    """In hand: the first is running, or being published while the second runs already."""
-    progress: tuple[int, int, int, float] = (-1, 0, 0, 0.0)
-    asked: float | None = None
-    """Since when a progress call is under way."""
-    failures: int = 0
-    """Since its last success."""
-    rests_until: float = 0.0
 
 
 class Pool:
@@ -90,8 +71,8 @@ class Pool:
         self._spawn, self.size, self._get_unit, self._call = spawn, size, get_unit, call
         self._on_result, self._on_tick, self._on_ready, self._on_loss = on_result, on_tick, on_ready, on_loss
         self._quarantine, self._memory = quarantine or Quarantine(), memory or Memory()
-        self._workers: list[_Worker] = []
-        self._refs: dict[Any, tuple[_Worker, str, int]] = {}
+        self._workers: list[Worker] = []
+        self._refs: dict[Any, tuple[Worker, str, int]] = {}
         """Worker, call and unit (-1: none) of what is under way."""
         self._todo: deque[int] = deque()
         self._failures: Counter[int] = Counter()
@@ -143,7 +124,7 @@ class Pool:
             )
 
     def _add(self, retries: int | None = None) -> None:
-        worker = _Worker(self._spawn(), retries)
+        worker = Worker(self._spawn(), retries)
         self._workers.append(worker)
         self._watch(worker, "place", worker.handle.place.remote())
         self._watch(worker, "setup", worker.handle.setup.remote(self._memory.most))
@@ -160,7 +141,7 @@ class Pool:
                 if spare and worker.info and not rests and len(worker.units) < depth:
                     self._give(worker, self._todo.popleft())
 
-    def _give(self, worker: _Worker, number: int) -> None:
+    def _give(self, worker: Worker, number: int) -> None:
         worker.units.append(number)
         unit = self._get_unit(number)
         if self._quarantine.suspects(number):
@@ -168,7 +149,7 @@ class Pool:
         else:
             self._watch(worker, "unit", getattr(worker.handle, self._call).remote(unit, self._memory.most), number)
 
-    def _watch(self, worker: _Worker, what: str, ref: Any, unit: int = -1) -> None:
+    def _watch(self, worker: Worker, what: str, ref: Any, unit: int = -1) -> None:
         self._refs[ref] = (worker, what, unit)
 
     def _settle_some(self) -> None:
@@ -193,7 +174,7 @@ class Pool:
         else:
             self._took(worker, what, unit, value)
 
-    def _took(self, worker: _Worker, what: str, unit: int, value: Any) -> None:
+    def _took(self, worker: Worker, what: str, unit: int, value: Any) -> None:
         if what == "place":
             worker.placed = True
         elif what == "setup":
@@ -210,7 +191,7 @@ class Pool:
             worker.units.remove(unit)
             self._on_result(unit, value)
 
-    def _failed(self, worker: _Worker, what: str, unit: int, error: RayTaskError) -> None:
+    def _failed(self, worker: Worker, what: str, unit: int, error: RayTaskError) -> None:
         """A method raised: our own errors end the job, others are tried again a few times."""
         cause = error.cause if isinstance(error.cause, Exception) else error
         if isinstance(cause, DeviceMemoryError):
@@ -230,37 +211,37 @@ class Pool:
         self._todo.append(unit)
         worker.failures, worker.rests_until = worker.failures + 1, time.monotonic() + REST_SECONDS
         if worker.failures >= MAX_FAILURES_IN_A_ROW:
-            self._remove(worker, _obituary(worker, f"failed {worker.failures} times in a row and was ended"))
+            self._remove(worker, worker.obituary(f"failed {worker.failures} times in a row and was ended"))
 
-    def _ran_out(self, worker: _Worker, unit: int, error: DeviceMemoryError) -> None:
+    def _ran_out(self, worker: Worker, unit: int, error: DeviceMemoryError) -> None:
         """A fresh replica takes the place of one whose memory did not hold a batch, or the model."""
-        self._remove(worker, _obituary(worker, "ran out of memory"))
+        self._remove(worker, worker.obituary("ran out of memory"))
         if error.batch_size is None:
             self._died_idle(str(error), error)
         else:
             self._go_on(worker, unit, error.batch_size, str(error))
 
-    def _go_on(self, worker: _Worker, unit: int, batch_size: int, why: str) -> None:
+    def _go_on(self, worker: Worker, unit: int, batch_size: int, why: str) -> None:
         """Start a replica that tries the same batch again, or smaller ones. Raises DeviceMemoryError at last."""
         same = self._memory.ran_out(unit, batch_size, worker.retries == batch_size, why)
         self._add(retries=batch_size if same else None)
 
-    def _lost(self, worker: _Worker, error: RayError) -> None:
+    def _lost(self, worker: Worker, error: RayError) -> None:
         """A process or node died."""
         if worker.units and low_memory(error):
             self._starved(worker, str(error).partition("\n")[0])
             return
-        self._remove(worker, _obituary(worker))
+        self._remove(worker, worker.obituary())
         for unit in worker.units:
             self._quarantine.died(unit, str(error))
         if worker.info is None:
             what = f"{MAX_IDLE_DEATHS} replicas in a row died while starting. Ray says: {error}"
             self._died_idle(f"Ray says: {error}", ClusterError(what))
 
-    def _starved(self, worker: _Worker, why: str) -> None:
+    def _starved(self, worker: Worker, why: str) -> None:
         """Ray killed a replica because its node ran low on memory: no image is to blame."""
         info = worker.info
-        self._remove(worker, _obituary(worker, "was killed, since its node ran low on memory"))
+        self._remove(worker, worker.obituary("was killed, since its node ran low on memory"))
         batch_size = min(info.batch_size, self._memory.most or info.batch_size) if info else 1
         if info and info.device == "cpu" and batch_size > self._memory.least:
             self._go_on(worker, worker.units[0], batch_size, why)
@@ -285,7 +266,7 @@ class Pool:
             f"{why}"
         )
 
-    def _remove(self, worker: _Worker, line: str) -> None:
+    def _remove(self, worker: Worker, line: str) -> None:
         """Its units go back to the front, another replica takes its place."""
         ray.kill(worker.handle)  # an actor that is only unreachable must not come back
         self._workers.remove(worker)
@@ -313,11 +294,5 @@ class Pool:
         for worker in [w for w in self._workers if w.units]:
             silent = 0.0 if worker.asked is None else now - worker.asked
             if worker.progress[3] > limit or silent > max(limit, SILENT_SECONDS):
-                self._remove(worker, _obituary(worker, f"hung for more than {limit:g} s and was killed"))
+                self._remove(worker, worker.obituary(f"hung for more than {limit:g} s and was killed"))
                 self._quarantine.hung(worker.progress[0] if worker.progress[0] in worker.units else worker.units[0])
-
-
-def _obituary(worker: _Worker, died: str = "died") -> str:
-    where = f"on {worker.info.host} (pid {worker.info.pid}) {died}" if worker.info else f"{died} while starting"
-    units = ", ".join(map(str, worker.units))
-    return f"A replica {where}; another takes its place" + (f" and redoes unit {units}." if units else ".")

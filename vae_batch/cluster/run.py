@@ -15,9 +15,7 @@ from vae_batch.cluster.quarantine import Quarantine
 from vae_batch.cluster.replica import ReplicaInfo, Resources, spawn
 from vae_batch.cluster.report import Progress, Report
 from vae_batch.cluster.resources import choose
-from vae_batch.errors import (
-    VaeBatchError,
-)
+from vae_batch.errors import VaeBatchError
 from vae_batch.latents.batch_size import load_batch_size, save_batch_size
 from vae_batch.latents.footer import read_footer
 from vae_batch.latents.job import JobFile
@@ -60,7 +58,6 @@ class Run:
         self._first_ready = 0.0
         self._saved = 0.0
         self._judged = False
-        self._numerics = ""
 
     def work(self, cluster: connecting.Cluster) -> None:
         """Start replicas and run the units."""

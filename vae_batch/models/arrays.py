@@ -1,10 +1,11 @@
-"""A model on numpy arrays, a few images at a time: what drawing needs of it."""
+"""Images as arrays to a model and back."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vae_batch.models.base import VAE
 
@@ -12,6 +13,11 @@ F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
 BATCH = 64
+
+
+def to_float(images_NHWC: Tensor) -> Tensor:
+    """Turn uint8 (N, H, W, C) into float32 (N, C, H, W) in [0, 1]; channels lie last in memory."""
+    return images_NHWC.permute(0, 3, 1, 2).float().div_(255.0)
 
 
 @torch.inference_mode()
@@ -24,7 +30,7 @@ def encode_pixels(model: VAE, images_NHWC: U8) -> tuple[F32, F32]:
     """
     means, variances = [], []
     for part in torch.split(torch.from_numpy(images_NHWC), BATCH):
-        posterior = model.encode(part.permute(0, 3, 1, 2).float() / 255.0)
+        posterior = model.encode(to_float(part))
         mean, variance = posterior.mean, posterior.variance
         means.append(mean.flatten(1))
         variances.append((torch.zeros_like(mean) if variance is None else variance).flatten(1))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae_batch.errors import ModelError
+from vae_batch.errors import DeviceMemoryError, ModelError
 from vae_batch.models.base import VAE
+from vae_batch.models.memory import memory_watched
 
 SECONDS = 1.0
 """Of measuring, for each direction; at least `BATCHES`."""
@@ -51,12 +52,12 @@ def time_model(model: VAE, device: str, batch_size: int, image_size: int) -> Tim
     """
     model = model.prepare(device, "fp32")
     try:
-        with _one_thread(), torch.inference_mode():
+        with memory_watched(device, batch_size), _one_thread(), torch.inference_mode():
             x = torch.rand(batch_size, model.card.in_channels, image_size, image_size).to(device)
             encode = _median_seconds(lambda: model.encode(x).mean)
             z = model.encode(x).mean
             decode = _median_seconds(lambda: model.decode(z)) if model.card.decodes else None
-    except torch.OutOfMemoryError:
+    except DeviceMemoryError:
         size = f"{batch_size} images of {image_size}×{image_size}"
         raise ModelError(f"{size} are too many for the memory of {device}: give a smaller --batch-size") from None
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"

@@ -12,6 +12,7 @@ import torch
 
 from vae_batch.errors import InterruptedJobError, ModelError, SpecError
 from vae_batch.images.cache import ImageCache
+from vae_batch.models.arrays import to_float
 from vae_batch.models.families import build_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training.checkpoint import Checkpoint, Clock, gather, path_of, read_checkpoint, scatter, write_checkpoint
@@ -26,7 +27,7 @@ from vae_batch.training.metrics import Metrics
 from vae_batch.training.progress import Meter, Progress, Watch
 from vae_batch.training.schedule import learning_rate_factor, steps_per_epoch, total_steps, validation_steps
 from vae_batch.training.threads import Threads
-from vae_batch.training.validation import Validation, Validator, to_float
+from vae_batch.training.validation import Validation, Validator
 
 CLIP = 1.0
 """Norm to which gradients of the loss in nats per pixel are clipped; several times what is met in training."""

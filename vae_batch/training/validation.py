@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vae_batch.models.arrays import to_float
 from vae_batch.training.draws import normals
 from vae_batch.training.gradients import BatchGradients
 from vae_batch.training.loss import Objective
@@ -150,8 +151,3 @@ def collapse(rate: float, found: Validation | None, terms: str) -> str | None:
         f"Posterior collapse: {' and '.join(signs)}. Every posterior is about the prior N(0, I), and latents say "
         f"nothing about their images; {asked}."
     )
-
-
-def to_float(images_NHWC: Tensor) -> Tensor:
-    """Turn uint8 (N, H, W, C) into float32 (N, C, H, W) in [0, 1]; channels lie last in memory."""
-    return images_NHWC.permute(0, 3, 1, 2).float() / 255.0

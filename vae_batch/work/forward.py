@@ -14,6 +14,7 @@ import torch
 
 from vae_batch.errors import ModelError
 from vae_batch.models import VAE, load_model, memory_watched
+from vae_batch.models.arrays import to_float
 from vae_batch.specs import Precision
 from vae_batch.types import Scaling
 from vae_batch.work.job import EncodeJob
@@ -155,7 +156,7 @@ class Forward:
     def _run(self, pixels: np.ndarray, precision: Precision) -> Latents:
         model = self._model(precision)
         with torch.inference_mode():
-            x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float().div_(255.0)
+            x = to_float(torch.from_numpy(pixels).to(self.device))
             if self.job.card.in_channels == 1:
                 x = _luma(x)
             posterior = model.encode(x)
