@@ -50,7 +50,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.encode", description=__doc__.split("\n")[0])
     parser.add_argument("--shards", type=int, default=40)
-    parser.add_argument("--shard-size", type=int, default=500, help="images in a tar")
+    parser.add_argument("--shard-size", type=int, default=1000, help="images in a tar")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), default=("fp32", "bf16"))
     parser.add_argument("--batch-size", type=int, default=64)

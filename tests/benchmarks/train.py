@@ -59,7 +59,8 @@ def keep(images_NHWC: Tensor, folder: Path) -> ImageCache:
     (folder / "pixels").write_bytes(images_NHWC.numpy().tobytes())
     with CacheWriter(folder / "images", SIZE) as writer:
         writer.add(folder / "pixels", [str(i) for i in range(len(images_NHWC))], [])
-    writer.finish({f"transform.{key}": value for key, value in Transform(SIZE).to_dict().items()})
+    transform = {f"transform.{key}": value for key, value in Transform(SIZE).to_dict().items()}
+    writer.finish({"source": "random smooth pictures", **transform})
     return ImageCache.open(folder / "images")
 
 
