@@ -14,14 +14,16 @@ ROOT = Path(__file__).parent.parent / "vae_batch"
 BASE = {"errors", "types"}
 FIRST = BASE | {"noise", "storage", "specs", "faces"}
 MIDDLE = {"sources", "images", "models", "latents"}
+SAMPLERS = {"samplers"}
 WORKING = {"work", "training", "analysis", "testing"}
 MAY_IMPORT = {
     **dict.fromkeys(("noise", "storage", "specs", "faces"), BASE),
     **{name: set() for name in BASE},
     **dict.fromkeys(MIDDLE, FIRST),
-    **dict.fromkeys(WORKING, FIRST | MIDDLE),
-    "cluster": FIRST | MIDDLE | WORKING,
-    "cli": FIRST | MIDDLE | WORKING | {"cluster"},
+    "samplers": FIRST | {"latents"},
+    **dict.fromkeys(WORKING, FIRST | MIDDLE | SAMPLERS),
+    "cluster": FIRST | MIDDLE | SAMPLERS | WORKING,
+    "cli": FIRST | MIDDLE | SAMPLERS | WORKING | {"cluster"},
 }
 MODULES = [p for p in sorted(ROOT.rglob("*.py")) if p != ROOT / "__init__.py"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vae_batch.cluster.encode import encode as encode
+    from vae_batch.cluster.generate import generate as generate
     from vae_batch.cluster.train import train as train
     from vae_batch.errors import VaeBatchError as VaeBatchError
     from vae_batch.latents.read import LatentData as LatentData
@@ -22,17 +23,20 @@ if TYPE_CHECKING:
     from vae_batch.models import DiagonalGaussian as DiagonalGaussian
     from vae_batch.models import load_model as load_model
     from vae_batch.specs import EncodeSpec as EncodeSpec
+    from vae_batch.specs import GenerateSpec as GenerateSpec
     from vae_batch.specs import TrainSpec as TrainSpec
     from vae_batch.specs import load_spec as load_spec
 
 _WHERE = {
     "DiagonalGaussian": "models",
     "EncodeSpec": "specs",
+    "GenerateSpec": "specs",
     "LatentData": "latents.read",
     "Summary": "latents.summary",
     "TrainSpec": "specs",
     "VaeBatchError": "errors",
     "encode": "cluster.encode",
+    "generate": "cluster.generate",
     "load_model": "models",
     "load_spec": "specs",
     "read_latents": "latents.read",
@@ -45,11 +49,13 @@ _WHERE = {
 __all__ = [
     "DiagonalGaussian",
     "EncodeSpec",
+    "GenerateSpec",
     "LatentData",
     "Summary",
     "TrainSpec",
     "VaeBatchError",
     "encode",
+    "generate",
     "load_model",
     "load_spec",
     "read_latents",

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Stage = Literal["read", "decode", "transform", "encode"]
-"""Where an image was lost: reading its bytes, decoding, crop and resize, or the model."""
+Stage = Literal["read", "decode", "transform", "encode", "generate"]
+"""Where an image was lost: reading its bytes, decoding, crop and resize, or the model (encode, generate)."""
 
-ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow", "listing"]
+ShardFormat = Literal["folder", "tar", "zip", "parquet", "arrow", "listing", "indices"]
+"""indices: no file, but the numbers of images that are generated."""
 
 BOX_COLUMNS = ("x_1", "y_1", "width", "height")
 """Labels of a box, in pixels: its left and upper edge, its width and height. CelebA's names."""
@@ -107,7 +108,7 @@ class Piece:
     """Row number of the first file in this piece."""
     start: int = 0
     """tar: offset of the first header to read, in bytes of the uncompressed archive; zip: entry of the directory;
-    parquet, arrow: row; listing: byte offset, or row where it is a table."""
+    parquet, arrow: row; listing: byte offset, or row where it is a table; indices: number of an image."""
     end: int | None = None
     """Behind the last of these to read; None reads to the end of the shard."""
     files: tuple[str, ...] = ()

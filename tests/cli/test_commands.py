@@ -168,7 +168,7 @@ def test_recompute_finds_values_that_are_not_the_models(
     rewrite(part, table, values_sha256=digests.values_sha256())
     assert verify(out).ok
     findings = verify_by_recomputing(str(out), 1).findings
-    assert len(findings) == 1 and "column mean differs when encoded again, by up to" in findings[0]
+    assert len(findings) == 1 and "column mean differs when made again, by up to" in findings[0]
 
 
 def test_plan_says_what_there_is_and_writes_nothing(faces: Path, model: Path, tmp_path: Path) -> None:

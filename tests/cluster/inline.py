@@ -31,7 +31,7 @@ class InlinePool:
 
     def run(self, units: list[int]) -> None:
         for unit in units:
-            receipt = self._encoder.encode(self._get_unit(unit))
+            receipt = self._encoder.make(self._get_unit(unit))
             self._calls["on_result"](unit, receipt)
             self._calls["on_tick"](self)
 

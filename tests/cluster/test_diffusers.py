@@ -199,7 +199,7 @@ def test_rows_of_large_latents_are_made_a_few_at_a_time(
 
 
 def test_fewer_images_at_a_time_where_they_are_large() -> None:
-    from vae_batch.work.forward import default_batch
+    from vae_batch.work.loaded import default_batch
 
     assert [default_batch("cpu", side) for side in (32, 128, 129, 256, 512, 1024, 4096)] == [64, 64, 32, 16, 4, 1, 1]
     assert [default_batch("cuda", side) for side in (128, 256, 512, 1024)] == [256, 64, 16, 4]

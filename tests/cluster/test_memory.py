@@ -89,10 +89,10 @@ def test_an_encoder_says_that_it_is_out_of_memory(faces: Path, tmp_path: Path, h
     file, job = open_job(prepare(spec(faces, f"hungry:Hungry?most=5&how={how}", tmp_path / "out")))
     encoder, unit = UnitEncoder(job, "cpu", 1), open_plan(Layout.of(tmp_path / "out"), file.plan)[0]
     with pytest.raises(DeviceMemoryError, match=f"on cpu while encoding 16 images at once: .*{words}") as caught:
-        encoder.encode(unit)
+        encoder.make(unit)
     assert caught.value.batch_size == 16
     assert Layout.of(tmp_path / "out").parts() == (set(), []) and not list((tmp_path / "out/.vae_batch/tmp").iterdir())
-    assert encoder.encode(unit, batch_size=5).rows == unit.seen and batch_sizes(tmp_path / "out") == [5]
+    assert encoder.make(unit, batch_size=5).rows == unit.seen and batch_sizes(tmp_path / "out") == [5]
     assert (encoder.forward.at_most(5), encoder.forward.at_most(None)) == (5, 16)
 
 
@@ -113,10 +113,10 @@ def test_recomputing_takes_the_batch_size_of_each_footer(faces: Path, tmp_path: 
     file, job = open_job(prepare(spec(faces, "hungry:Hungry", tmp_path / "out")))
     encoder, plan = UnitEncoder(job, "cpu", 1), open_plan(Layout.of(tmp_path / "out"), file.plan)
     for number, batch_size in enumerate((None, 3, 7)):
-        encoder.encode(plan[number], batch_size=batch_size)
+        encoder.make(plan[number], batch_size=batch_size)
     assert batch_sizes(tmp_path / "out") == [16, 3, 7]
     assert [recompute(encoder, plan[number]) for number in range(3)] == [[], [], []]
-    assert "column mean differs when encoded again, by up to" in recompute(encoder, plan[0], most=8)[0]
+    assert "column mean differs when made again, by up to" in recompute(encoder, plan[0], most=8)[0]
 
 
 def test_the_batch_size_is_kept_for_what_was_asked(tmp_path: Path) -> None:

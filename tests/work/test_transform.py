@@ -69,7 +69,7 @@ def test_boxes_reach_the_transform_and_images_without_are_rejects(
     asked = spec(images, model, tmp_path / "out", crop="box", fit="stretch", label_prefix="b_")
     prepared = prepare(asked)
     _, job = open_job(prepared)
-    receipt = UnitEncoder(job, "cpu", 2).encode(next(prepared.units()))
+    receipt = UnitEncoder(job, "cpu", 2).make(next(prepared.units()))
     assert (receipt.rows, receipt.rejects) == (10, 2)
     assert {(r.id, r.stage, r.error) for r in receipt.examples} == {
         ("10.jpg", "transform", "LabelError"),

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "Train a VAE on a collection of images.",
     "inspect": "Say what a model is, and how fast it encodes and decodes here.",
     "encode": "Encode a collection: posterior means, variances and samples to Parquet, exactly once.",
+    "generate": "Generate a synthetic data set: pictures decoded from drawn latents, exactly once.",
     "plan": "Say what `encode` would do, and how long it would take, before anything is spent.",
     "run": "Run a job from a spec file (YAML).",
     "status": "Say how far a job is.",

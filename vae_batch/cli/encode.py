@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vae_batch.cli.options import TRUST_MODEL_CODE, images_options
+from vae_batch.cli.options import MODEL, images_options, replicas_of, work_options
 
 if TYPE_CHECKING:
     from vae_batch.specs import EncodeSpec
@@ -17,27 +17,11 @@ def options_of_encode(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that are keys of an encode spec, for `encode` and `plan`."""
     for option in reversed(_OPTIONS):
         function = option(function)
-    return images_options(function)
+    return MODEL(images_options(work_options(function)))
 
 
 _OPTIONS = [
-    click.option(
-        "--model", required=True,
-        help="A folder that train or diffusers wrote, owner/name on the hub, module:callable?key=value, .pt2 or "
-        "family:argument.",
-    ),
-    TRUST_MODEL_CODE,
-    click.option("--batch-size", type=int, help="Images per forward pass.  [default: 64 on CPU, 256 on GPU]"),
-    click.option(
-        "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True,
-        help="What the network computes in; output stays float32.",
-    ),
-    click.option("--image-size", type=int, help="Pixels a side.  [default: the model's own]"),
-    click.option("--replicas", default="auto", show_default=True, metavar="N|auto", help="Copies of the model."),
-    click.option("--gpus-per-replica", type=float, help="[default: 1 on a cluster with GPUs, else 0]"),
-    click.option("--cpus-per-replica", type=int, help="Cores reserved, and threads that decode."),
     click.option("--samples", type=int, default=1, show_default=True, help="Draws per image."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the draws."),
     click.option("--diagnostics", is_flag=True, help="Add mse and psnr of the reconstruction from the mean."),
     click.option("--sha256", is_flag=True, help="Add the digest of each image's bytes."),
     click.option(
@@ -48,18 +32,8 @@ _OPTIONS = [
         "--scaled", is_flag=True,
         help="Apply the model's scaling_factor and shift_factor, or latents_mean/std, to mean, variance and sample.",
     ),
-    click.option(
-        "--unit-size", type=int,
-        help="Images per unit and part, about.  [default: a 64th of all, 256 to 8,192]",
-    ),
-    click.option("--units", metavar="A:B", help="Only these units of the plan, now."),
     click.option("--columns", metavar="NAME:TYPE,...", help="Label columns to keep.  [default: found by looking]"),
     click.option("--label-prefix", default="", help="Put before every label's name."),
-    click.option("--address", help="Ray cluster.  [default: RAY_ADDRESS, else a private one]"),
-    click.option(
-        "--max-reject-rate", type=float, default=0.01, show_default=True,
-        help="Above this share of rejects the job ends with exit code 3.",
-    ),
     click.option(
         "--hang-seconds", type=float, default=120, show_default=True, help="An image that decodes for longer hangs."
     ),
@@ -70,10 +44,7 @@ def spec_from(values: dict[str, Any]) -> EncodeSpec:
     """Make the spec from the options."""
     from vae_batch.specs import EncodeSpec
 
-    replicas = values.get("replicas")
-    if isinstance(replicas, str) and replicas.isdigit():
-        values["replicas"] = int(replicas)
-    return EncodeSpec(**values)
+    return EncodeSpec(**replicas_of(values))
 
 
 def run_encode(spec: EncodeSpec, verbose: bool) -> None:

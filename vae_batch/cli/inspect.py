@@ -20,7 +20,7 @@ SHOWN = 8
 @click.command()
 @click.argument("model")
 @click.option("--image-size", type=click.IntRange(8, 4096), help="Pixels a side.  [default: the model's own, else 64]")
-@click.option("--batch-size", type=click.IntRange(1), help="Of the timing.  [default: 64 on CPU, 256 on GPU]")
+@click.option("--batch-size", type=click.IntRange(1), help="Of the timing.  [default: as encode takes]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @TRUST_MODEL_CODE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -54,16 +54,17 @@ def inspect(
     from vae_batch.models import load_model
     from vae_batch.models.timing import time_model
     from vae_batch.training.device import choose_device
-    from vae_batch.work.forward import BATCH_SIZE
     from vae_batch.work.job import DEFAULT_IMAGE_SIZE
+    from vae_batch.work.loaded import default_batch
 
     chosen = choose_device(device).type
     model = load_model(ref, image_size, trust_model_code)
     card = model.card
-    batch = card.nearest_batch(batch_size or BATCH_SIZE[chosen])
+    size = image_size or card.image_size or DEFAULT_IMAGE_SIZE
+    batch = card.nearest_batch(batch_size or default_batch(chosen, size))
     if batch_size not in (None, batch):
         raise SpecError(f"batch_size={batch_size}: {ref} does not take it; the nearest that it takes is {batch}")
-    return card, time_model(model, chosen, batch, image_size or card.image_size or DEFAULT_IMAGE_SIZE)
+    return card, time_model(model, chosen, batch, size)
 
 
 def describe(card: ModelCard) -> Iterator[tuple[str, str]]:

@@ -17,13 +17,17 @@ def command(spec_file: str, verbose: bool) -> None:
     Example:
       vae-batch run jobs/encode_faces.yaml
     """
-    from vae_batch.specs import EncodeSpec, TrainSpec, load_spec
+    from vae_batch.specs import EncodeSpec, GenerateSpec, TrainSpec, load_spec
 
     spec = load_spec(spec_file)
     if isinstance(spec, EncodeSpec):
         from vae_batch.cli.encode import run_encode
 
         run_encode(spec, verbose)
+    elif isinstance(spec, GenerateSpec):
+        from vae_batch.cli.generate import run_generate
+
+        run_generate(spec, verbose)
     elif isinstance(spec, TrainSpec):
         from vae_batch.cli.train import run_train
 

@@ -18,8 +18,7 @@ from vae_batch.types import Receipt, Unit
 
 if TYPE_CHECKING:
     from vae_batch.latents.quarantine import Poison
-    from vae_batch.work.encode import UnitEncoder
-    from vae_batch.work.job import EncodeJob
+    from vae_batch.work.maker import Job, UnitMaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,9 @@ class Replica:
     Two units may be in hand: one is published while the next is made. `place` and `progress` answer at any moment.
     """
 
-    def __init__(self, job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> None:
+    def __init__(self, job: Job, resources: Resources, sources: Mapping[str, str]) -> None:
         self._job, self._resources, self._sources = job, resources, sources
-        self._encoder: UnitEncoder | None = None
+        self._maker: UnitMaker | None = None
         self._sees_out = False
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
@@ -61,7 +60,7 @@ class Replica:
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
     def progress(self) -> tuple[int, int, int, float]:
         """Give the unit in hand (-1: none), its images done, its rejects, and since how many seconds one is decoded."""
-        return (*self._encoder.progress, self._encoder.watch.seconds()) if self._encoder else (-1, 0, 0, 0.0)
+        return (*self._maker.progress, self._maker.watch.seconds()) if self._maker else (-1, 0, 0, 0.0)
 
     def setup(self, most: int | None = None) -> ReplicaInfo:
         """Load the model.
@@ -75,16 +74,15 @@ class Replica:
             DeviceMemoryError: there is no room for it.
         """
         from vae_batch.models import install_sources
-        from vae_batch.work.encode import UnitEncoder
 
         _keep_memory()
         if self._sources:
             install_sources(self._sources)
         device = self._device()
-        self._encoder = UnitEncoder(self._job, device, self._resources.cpus)
-        forward = self._encoder.forward
-        forward.batch_size = forward.at_most(most)
-        return ReplicaInfo(socket.gethostname(), os.getpid(), device, forward.batch_size, forward.numerics)
+        self._maker = self._job.maker(device, self._resources.cpus)
+        loaded = self._maker.loaded
+        loaded.batch_size = loaded.at_most(most)
+        return ReplicaInfo(socket.gethostname(), os.getpid(), device, loaded.batch_size, loaded.numerics)
 
     def _device(self) -> str:
         if not self._resources.gpus:
@@ -114,19 +112,24 @@ class Replica:
         if not self._sees_out:
             check_out(self._job)
             self._sees_out = True
-        encoder = self._ready()
-        return encoder.encode(unit, batch_size=encoder.forward.at_most(most))
+        maker = self._ready()
+        return maker.make(unit, batch_size=maker.loaded.at_most(most))
 
     def quarantine(self, unit: Unit, hang_seconds: float) -> list[Poison]:
         """Find the images that kill or hang the process that decodes them; see `work.quarantine.examine`."""
+        from vae_batch.work.job import EncodeJob
         from vae_batch.work.quarantine import examine
 
+        assert isinstance(self._job, EncodeJob)
         return examine(self._job, unit, hang_seconds)
 
     def probe(self, unit: Unit, images: int, most: int | None = None) -> tuple[int, float]:
         """Time the first images of a unit; see `UnitEncoder.probe`."""
+        from vae_batch.work.encode import UnitEncoder
+
         encoder = self._ready()
-        return encoder.probe(unit, images, encoder.forward.at_most(most))
+        assert isinstance(encoder, UnitEncoder)
+        return encoder.probe(unit, images, encoder.loaded.at_most(most))
 
     def check(self, unit: Unit, most: int | None = None) -> list[str]:
         """Make a unit again beside OUT and compare; give the findings."""
@@ -134,13 +137,13 @@ class Replica:
 
         return recompute(self._ready(), unit, most)
 
-    def _ready(self) -> UnitEncoder:
-        if self._encoder is None:
+    def _ready(self) -> UnitMaker:
+        if self._maker is None:
             raise RuntimeError("setup() was not called")
-        return self._encoder
+        return self._maker
 
 
-def check_out(job: EncodeJob) -> None:
+def check_out(job: Job) -> None:
     """Refuse to write where nobody will look: on a node whose OUT is a folder of its own. Raises OutputError."""
     try:
         found = JobFile.load(Layout(job.out)).fingerprint
@@ -153,7 +156,7 @@ def check_out(job: EncodeJob) -> None:
         )
 
 
-def spawn(job: EncodeJob, resources: Resources, sources: Mapping[str, str]) -> Any:
+def spawn(job: Job, resources: Resources, sources: Mapping[str, str]) -> Any:
     """Start a replica; Ray restarts and retries nothing, the pool does."""
     actor = ray.remote(concurrency_groups={"control": 1})(Replica)
     return actor.options(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from vae_batch import storage
 from vae_batch.cluster import connect as connecting
+from vae_batch.cluster.bounds import bound_by
 from vae_batch.cluster.memory import Memory
 from vae_batch.cluster.pool import Pool
 from vae_batch.cluster.quarantine import Quarantine
@@ -18,12 +20,15 @@ from vae_batch.cluster.resources import choose
 from vae_batch.errors import VaeBatchError
 from vae_batch.latents.batch_size import load_batch_size, save_batch_size
 from vae_batch.latents.footer import read_footer
-from vae_batch.latents.job import JobFile
-from vae_batch.latents.plan import Plan
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.plan import Plan, PlanTotals
 from vae_batch.latents.retry import save_retry
 from vae_batch.models import module_sources
+from vae_batch.specs import WorkSpec
 from vae_batch.types import Receipt, Reject
-from vae_batch.work.job import EncodeJob, Prepared
+
+if TYPE_CHECKING:
+    from vae_batch.work.maker import Job
 
 EARLY_IMAGES = range(50, 2000)
 """When so many images were met, more than half of them rejects means that something is wrong with all. The first
@@ -33,23 +38,36 @@ PROGRESS_FILE_SECONDS = 5.0
 
 
 class Run:
-    """One run's way through its units."""
+    """One run's way through its units.
+
+    Args:
+        job: what is made.
+        spec: how it is made.
+        totals: of the plan.
+        plan: the units.
+        todo: the numbers of those to make.
+        report: takes the messages.
+        retry: those of them that are made anew although they have a part; None: the job tries no rejects again.
+        hang_seconds: an image that takes longer to decode hangs; None: units are not examined.
+        files: counts, or estimates, the files of the whole plan, where `totals` does not say.
+    """
 
     def __init__(
         self,
-        file: JobFile,
-        job: EncodeJob,
+        job: Job,
+        spec: WorkSpec,
+        totals: PlanTotals,
         plan: Plan,
         todo: list[int],
-        retry: set[int] | None,
         report: Report,
-        prepared: Prepared,
+        retry: set[int] | None = None,
+        hang_seconds: float | None = None,
+        files: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.file, self.job, self.plan, self.todo, self.retry, self.report = file, job, plan, todo, retry, report
-        self.spec = prepared.spec
-        self.layout = prepared.layout
-        total, exact = _total(file, plan, todo, prepared)
-        self.state = Progress(total, exact)
+        self.job, self.spec, self.plan, self.todo, self.report = job, spec, plan, todo, report
+        self.retry, self.hang_seconds = retry, hang_seconds
+        self.layout = Layout(job.out)
+        self.state = Progress(*_total(totals, plan, todo, files))
         self.counts: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.examples: list[Reject] = []
@@ -74,7 +92,7 @@ class Run:
             on_tick=self._tick,
             on_ready=self._ready,
             on_loss=self.report.say,
-            quarantine=Quarantine(spec.hang_seconds, self.report.say),
+            quarantine=Quarantine(self.hang_seconds, self.report.say),
             memory=self._memory(),
         )
         self._begun = time.monotonic()
@@ -169,7 +187,6 @@ class Run:
         if not self.units_done:
             return {}
         wall = self._ended - (self._first_ready or self._begun)
-        total = sum(self.seconds[s] for s in ("device", "write", "wait")) or 1.0
         return {
             "units": self.units_done,
             "images": self.counts["seen"],
@@ -178,43 +195,20 @@ class Run:
             "bytes_in": self.counts["bytes_in"],
             "replicas": self.state.replicas,
             "stage_seconds": {k: round(v, 3) for k, v in sorted(self.seconds.items())},
-            "bound_by": bound_by(self.seconds, total, self.job.precision),
+            "bound_by": bound_by(self.seconds, self.job.precision),
         }
 
 
-def bound_by(seconds: Counter[str], total: float, precision: str) -> str:
-    """Name in one sentence the stage that bounds the job, from seconds by stage summed over the replicas."""
-    share = {stage: seconds[stage] / total for stage in ("device", "write", "wait")}
-    if seconds["publish"] > total:
-        return "Publishing bounds this job, the storage that holds OUT is slow: larger units (--unit-size) may help."
-    if share["wait"] > max(share["device"], share["write"]):
-        slow = max(("read", "decode"), key=lambda stage: seconds[stage])
-        advice = {
-            "read": "the storage that holds the source is the limit; more replicas help only if it can serve them",
-            "decode": "more cores per replica (--cpus-per-replica) or smaller images would help",
-        }[slow]
-        return f"{slow.capitalize()} bounds this job, the model waits {share['wait']:.0%} of its time: {advice}."
-    if share["write"] > share["device"]:
-        return f"Writing bounds this job ({share['write']:.0%} of the time): fewer --samples or --store float16 help."
-    faster = "" if precision != "fp32" else " (or --precision bf16)"
-    return (
-        f"The model bounds this job ({share['device']:.0%} of the time): more replicas or a faster device help{faster}."
-    )
+def _total(totals: PlanTotals, plan: Plan, todo: list[int], files: Callable[[], int]) -> tuple[int, bool]:
+    """Give how many files the run will meet, and whether that is exact."""
+    if totals.seen is not None:
+        return (totals.seen if len(todo) == len(plan) else sum(plan[u].seen or 0 for u in todo)), True
+    return round(files() * sum(plan[u].bytes for u in todo) / max(1, totals.bytes)), False
 
 
-def _total(file: JobFile, plan: Plan, todo: list[int], prepared: Prepared) -> tuple[int, bool]:
-    if len(todo) == len(plan) and file.plan.seen is not None:
-        return file.plan.seen, True
-    if file.plan.seen is not None:
-        return sum(plan[u].seen or 0 for u in todo), True
-    share = sum(plan[u].bytes for u in todo) / max(1, file.plan.bytes)
-    return round(prepared.extent.files * share), False
-
-
-def _hiring(size: int, resources: Resources, job: EncodeJob) -> str:
+def _hiring(size: int, resources: Resources, job: Job) -> str:
     gpus = f" and {resources.gpus:g} GPU" if resources.gpus else ""
-    shape = "×".join(map(str, job.card.latent_shape))
     return (
         f"{size} replica{'s' * (size != 1)} with {resources.cpus} CPU{'s' * (resources.cpus != 1)}{gpus} each, "
-        f"{job.precision}; images at {job.transform.size}×{job.transform.size}, latents of {shape}."
+        f"{job.precision}; {job.describe()}."
     )

@@ -1,8 +1,9 @@
-"""Verify with recomputation: random units are encoded again from the source and compared."""
+"""Verify with recomputation: random units are made again, from the source or from their numbers, and compared."""
 
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, Any
 
 from vae_batch.cluster.connect import connect
 from vae_batch.cluster.memory import Memory
@@ -16,8 +17,12 @@ from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import open_plan
 from vae_batch.latents.verify import Verdict, verify
 from vae_batch.models import module_sources
-from vae_batch.specs import EncodeSpec
+from vae_batch.specs import EncodeSpec, GenerateSpec, WorkSpec
+from vae_batch.work.generate_job import open_generate, prepare_generate
 from vae_batch.work.job import open_job, prepare
+
+if TYPE_CHECKING:
+    from vae_batch.work.maker import Job
 
 
 def verify_by_recomputing(
@@ -29,7 +34,7 @@ def verify_by_recomputing(
     trust_model_code: bool = False,
     report: Report | None = None,
 ) -> Verdict:
-    """Do all that `verify` does, then encode so many random units again and compare.
+    """Do all that `verify` does, then make so many random units again and compare.
 
     Whether the model's file may run code is asked anew: OUT may come from someone else.
 
@@ -40,12 +45,17 @@ def verify_by_recomputing(
     report = report or Silent()
     verdict = verify(out, fraction, seed)
     layout = Layout.of(out)
-    now = {"out": out, "retry_rejects": False, "extend": False, "trust_model_code": trust_model_code}
-    spec = EncodeSpec(**{**JobFile.load(layout).spec, **now})
+    kept = JobFile.load(layout)
+    spec: WorkSpec
+    now: dict[str, Any] = {"out": out, "trust_model_code": trust_model_code}
+    if kept.kind == "encode":
+        spec = EncodeSpec(**{**kept.spec, **now, "retry_rejects": False, "extend": False})
+    else:
+        spec = GenerateSpec(**{**kept.spec, **now})
     present = sorted(layout.parts()[0] & set(range(verdict.units)))
     chosen = random.Random(seed).sample(present, min(units, len(present)))
     with interruptible():
-        file, job = open_job(prepare(spec))
+        file, job = _opened(spec)
         plan = open_plan(layout, file.plan)
         with connect(address or spec.address) as cluster:
             report.say(cluster.line())
@@ -60,5 +70,13 @@ def verify_by_recomputing(
                 memory=Memory(least=job.card.least_batch, say=report.say),
             )
             pool.run(chosen)
-    verdict.notes.append(f"encoded again from the source: units {', '.join(map(str, sorted(chosen)))}")
+    how = "encoded again from the source" if kept.kind == "encode" else "generated again"
+    verdict.notes.append(f"{how}: units {', '.join(map(str, sorted(chosen)))}")
     return verdict
+
+
+def _opened(spec: WorkSpec) -> tuple[JobFile, Job]:
+    if isinstance(spec, GenerateSpec):
+        return open_generate(prepare_generate(spec))
+    assert isinstance(spec, EncodeSpec)
+    return open_job(prepare(spec))

@@ -48,9 +48,13 @@ def _streams(column: pa.Array) -> Iterator[tuple[str, Any]]:
         column = column.dictionary_decode()
     yield "valid", np.ascontiguousarray(column.is_valid().to_numpy(zero_copy_only=False))
     column = column.drop_null() if column.null_count else column
+    if pa.types.is_struct(column.type):
+        for field, child in zip(column.type, column.flatten(), strict=True):
+            yield from ((f"{field.name}.{stream}", data) for stream, data in _streams(child))
+        return
     while pa.types.is_fixed_size_list(column.type):
         column = column.flatten()
-    if pa.types.is_string(column.type):
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
         texts = column.cast(pa.binary())
         yield "lengths", np.ascontiguousarray(pc.binary_length(texts).to_numpy(zero_copy_only=False))
         yield "values", b"".join(texts.to_pylist())

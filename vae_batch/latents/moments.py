@@ -24,9 +24,16 @@ class Moments:
     Args:
         shape: of the latents.
         scaling: what was applied to them; their KL is then that to N(0, I) before it.
+        columns: of the mean and of the variance; without the latter there is neither variance nor KL.
     """
 
-    def __init__(self, shape: tuple[int, ...], scaling: Scaling | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        scaling: Scaling | None = None,
+        columns: tuple[str, str | None] = ("mean", "variance"),
+    ) -> None:
+        self._mean, self._variance = columns
         self.dims = math.prod(shape)
         self.cells = self.dims if self.dims <= MAX_DIMS or len(shape) == 1 else shape[0]
         self.sums = np.zeros((5, self.cells))
@@ -37,12 +44,12 @@ class Moments:
         """Add the rows of a batch; dimensions without a variance add no variance and no KL."""
         if len(batch) == 0:
             return
-        mean = self._cells(batch.column("mean"))
+        mean = self._cells(batch.column(self._mean))
         self.sums[0] += mean.shape[0]
         self.sums[1] += mean.sum(0)
         self.sums[2] += (mean * mean).sum(0)
-        if batch.column("variance").null_count == 0:
-            variance = self._cells(batch.column("variance"))
+        if self._variance and batch.column(self._variance).null_count == 0:
+            variance = self._cells(batch.column(self._variance))
             self.sums[3] += variance.sum(0)
             mean, variance = mean / self._factor + self._shift, variance / self._factor**2
             logvar = np.log(np.maximum(variance, np.finfo(np.float32).tiny))

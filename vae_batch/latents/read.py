@@ -77,6 +77,8 @@ def read_latents(out: str | Path) -> LatentData:
     """
     layout = Layout.of(out)
     job = JobFile.load(layout)
+    if job.kind != "encode":
+        raise OutputError(f"{layout.out} has generated images, and no posteriors: encode it first")
     units = sorted(layout.parts()[0])
     if not units:
         raise OutputError(f"{layout.out} has no part yet; see `vae-batch status {out}`")

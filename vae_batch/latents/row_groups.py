@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 TEXT_BYTES = 32 << 20
-"""Of ids and labels together in one row group: nobody knows beforehand how long they are."""
+"""Of ids, labels and pictures together in one row group: nobody knows beforehand how long they are."""
 
 
 class RowGroups:
@@ -22,7 +22,12 @@ class RowGroups:
     """
 
     def __init__(self, schema: pa.Schema, most: int) -> None:
-        self._texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        self._texts: list[tuple[int, int | None]] = []
+        """Columns, and within a struct its child."""
+        for number, field in enumerate(schema):
+            children = range(field.type.num_fields) if pa.types.is_struct(field.type) else ()
+            self._texts += [(number, None)] if _of_any_length(field.type) else []
+            self._texts += [(number, child) for child in children if _of_any_length(field.type[child].type)]
         self._most = most
         self._rows = self._bytes = 0
 
@@ -46,6 +51,11 @@ class RowGroups:
 
     def _text_bytes(self, batch: pa.RecordBatch) -> np.ndarray[Any, Any]:
         total = np.zeros(len(batch), np.int64)
-        for name in self._texts:
-            total += pc.fill_null(pc.binary_length(batch.column(name)), 0).to_numpy(zero_copy_only=False)
+        for column, child in self._texts:
+            texts = batch.column(column) if child is None else batch.column(column).field(child)
+            total += pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
         return total
+
+
+def _of_any_length(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,6 +13,9 @@ from vae_batch.latents.labels import TYPES, LabelColumn, check_names
 from vae_batch.types import Scaling
 
 ROW_GROUP_BYTES = 32 << 20
+
+_UNIQUE = frozenset(["id", "sha256", "image.path"])
+"""Texts of which no two are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class EncodeSchema:
         """
         value = pa.float16() if self.store == "float16" else pa.float32()
         shape = json.dumps(list(self.latent_shape))
-        latent, variance = _vector(value, self.dims), _vector(pa.float32(), self.dims)
+        latent, variance = vector(value, self.dims), vector(pa.float32(), self.dims)
         fields = [
             pa.field("id", pa.string(), nullable=False),
             pa.field("shard", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -65,7 +68,7 @@ class EncodeSchema:
             pa.field("variance", variance, metadata={"shape": shape}),
         ]
         if self.samples:
-            sample = latent if self.samples == 1 else _vector(latent, self.samples)
+            sample = latent if self.samples == 1 else vector(latent, self.samples)
             fields.append(pa.field("sample", sample, nullable=False, metadata={"shape": shape}))
         fields.append(pa.field("kl", pa.float32(), metadata={"unit": "nats"}))
         if self.diagnostics:
@@ -77,7 +80,8 @@ class EncodeSchema:
         return pa.schema(fields, metadata=dict(self.metadata))
 
 
-def _vector(element: pa.DataType, size: int) -> pa.DataType:
+def vector(element: pa.DataType, size: int) -> pa.DataType:
+    """Give the type of so many numbers a row."""
     return pa.list_(pa.field("element", element), size)
 
 
@@ -89,25 +93,40 @@ def rows_at_a_time(schema: pa.Schema) -> int:
 def storage_options(schema: pa.Schema) -> dict[str, object]:
     """Give `ParquetWriter` its options: byte-stream-split for floats, dictionaries for texts that repeat.
 
-    The path of a list's values is `mean.list.element`; plain `mean` would be ignored silently.
+    The path of a list's values is `mean.list.element`; plain `mean` would be ignored silently. Pictures, which are
+    compressed, are left as they are.
     """
-    split, dictionary, statistics = [], [], []
-    for field in schema:
-        path, kind = field.name, field.type
-        while pa.types.is_fixed_size_list(kind):
-            path, kind = f"{path}.list.element", kind.value_type
+    split, dictionary, statistics, plain = [], [], [], []
+    for path, kind in _leaves(schema):
         if pa.types.is_float32(kind) or pa.types.is_float64(kind):
             split.append(path)
-        elif pa.types.is_dictionary(kind) or (pa.types.is_string(kind) and path not in ("id", "sha256")):
+        elif pa.types.is_dictionary(kind) or (pa.types.is_string(kind) and path not in _UNIQUE):
             dictionary.append(path)
-        if path == field.name:
+        if pa.types.is_binary(kind):
+            plain.append(path)
+        elif "." not in path:
             statistics.append(path)
+    compression: object = "zstd"
+    if plain:
+        compression = {path: "none" if path in plain else "zstd" for path, _ in _leaves(schema)}
     return {
-        "compression": "zstd",
+        "compression": compression,
         "use_dictionary": dictionary or False,
         "use_byte_stream_split": split or False,
         "write_statistics": statistics,
     }
+
+
+def _leaves(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
+    """The columns as Parquet has them: path and type."""
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            yield from ((f"{field.name}.{child.name}", child.type) for child in field.type)
+            continue
+        path, kind = field.name, field.type
+        while pa.types.is_fixed_size_list(kind):
+            path, kind = f"{path}.list.element", kind.value_type
+        yield path, kind
 
 
 def column_bytes(schema: pa.Schema, rows: int) -> dict[str, int]:

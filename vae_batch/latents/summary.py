@@ -112,7 +112,7 @@ def summarise(layout: Layout, job: JobFile, units: Sequence[int]) -> Summary:
     total.notes = {group: dict(+counts) for group, counts in notes.items() if +counts}
     total.numerics = sorted(numerics)
     total.reject_reasons = dict(reasons.most_common())
-    total.statistics = moments.statistics(job.model["deterministic"])
+    total.statistics = moments.statistics(job.kind == "generate" or job.model["deterministic"])
     return total
 
 
@@ -129,8 +129,9 @@ def remove_strays(layout: Layout, job: JobFile, units: Sequence[int]) -> None:
     They are left by attempts that were killed before their commit, and by parts that were made anew.
     """
     named = {f.rejects_file for f in read_footers(layout.part(u) for u in units) if not isinstance(f, OutputError)}
-    current = (layout.plan(job.plan.sha256), layout.collection(job.history[-1].collection))
-    named |= set(map(storage.name_of, current))
+    named.add(storage.name_of(layout.plan(job.plan.sha256)))
+    if job.history:
+        named.add(storage.name_of(layout.collection(job.history[-1].collection)))
     for folder in (layout.rejects, layout.state):
         for name in storage.list_files(folder):
             if name.endswith(".arrow") and name not in named:

@@ -19,6 +19,7 @@ from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.latents.digest import Digests
 from vae_batch.latents.footer import Footer, read_footers
+from vae_batch.latents.generated import image_id
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.part import read_rejects
@@ -159,6 +160,19 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
 
 
 def _batch(job: JobFile, batch: pa.RecordBatch) -> Iterator[str]:
+    yield from _posteriors(job, batch) if job.kind == "encode" else _pictures(job, batch)
+
+
+def _pictures(job: JobFile, batch: pa.RecordBatch) -> Iterator[str]:
+    if not np.isfinite(_floats(batch.column("latent"))).all():
+        yield "latent is not finite in some rows"
+    if batch.column("seed").to_pylist() != [job.fields["seed"]] * len(batch):
+        yield "seed is not the job's in some rows"
+    if batch.column("id").to_pylist() != list(map(image_id, batch.column("index").to_pylist())):
+        yield "id is not index in some rows"
+
+
+def _posteriors(job: JobFile, batch: pa.RecordBatch) -> Iterator[str]:
     mean = _floats(batch.column("mean"))
     variance = None
     if job.model["deterministic"]:

@@ -18,12 +18,13 @@ _WORDS = (
 
 
 @contextmanager
-def memory_watched(device: str, batch_size: int | None = None) -> Iterator[None]:
+def memory_watched(device: str, batch_size: int | None = None, doing: str = "encoding") -> Iterator[None]:
     """Call what is out of memory inside so.
 
     Args:
         device: "cpu" or "cuda", for the message.
-        batch_size: images that are encoded at once; None: the model is being loaded.
+        batch_size: images at once; None: the model is being loaded.
+        doing: what is done to them.
 
     Raises:
         DeviceMemoryError: memory was the reason; other errors pass.
@@ -34,9 +35,9 @@ def memory_watched(device: str, batch_size: int | None = None) -> Iterator[None]
         cause = out_of_memory(error)
         if cause is None:
             raise
-        doing = "loading the model" if batch_size is None else f"encoding {batch_size} images at once"
+        what = "loading the model" if batch_size is None else f"{doing} {batch_size} images at once"
         text = " ".join(str(cause).split())
-        raise DeviceMemoryError(f"out of memory on {device} while {doing}: {text[:300]}", batch_size) from error
+        raise DeviceMemoryError(f"out of memory on {device} while {what}: {text[:300]}", batch_size) from error
 
 
 def out_of_memory(error: BaseException) -> BaseException | None:

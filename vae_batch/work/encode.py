@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vae_batch import storage
 from vae_batch.errors import UnitError
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
 from vae_batch.latents.part import PartWriter, write_rejects
 from vae_batch.latents.quarantine import read_poison
 from vae_batch.types import Receipt, Reject, Unit
-from vae_batch.work.clock import Clock, Watch
+from vae_batch.work.clock import Clock
 from vae_batch.work.feed import Batch, Feed, reject
 from vae_batch.work.forward import Forward, Latents
 from vae_batch.work.job import EncodeJob
+from vae_batch.work.maker import UnitMaker
 from vae_batch.work.prefetch import prefetch
 from vae_batch.work.rows import RowMaker
 
@@ -29,8 +29,8 @@ AHEAD = 2
 """Batches that the model may be ahead of the writing."""
 
 
-class UnitEncoder:
-    """A replica's model and threads; makes any unit of one job.
+class UnitEncoder(UnitMaker):
+    """Makes any unit of an encode job.
 
     Args:
         job: the job.
@@ -38,44 +38,17 @@ class UnitEncoder:
         threads: decoding threads.
     """
 
+    job: EncodeJob
+
     def __init__(self, job: EncodeJob, device: str, threads: int) -> None:
-        self.job, self.threads = job, threads
         self.forward = Forward(job, device)
-        self.progress = (-1, 0, 0)
-        """The unit in hand, its images done, its rejects so far: read by another thread."""
-        self.watch = Watch()
+        super().__init__(job, self.forward)
+        self.threads = threads
         self.alone = device == "cpu" and threads == 1
         """Whether decoding, model and writing share one core: to overlap them there is to wait for each other."""
         self._pool = None if self.alone else ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._maker = ThreadPoolExecutor(1, thread_name_prefix="unit")
-        pa.array([0])  # the first call of its kind imports pandas where there is one: not in the first unit
 
-    def encode(self, unit: Unit, layout: Layout | None = None, batch_size: int | None = None) -> Receipt:
-        """Make a unit's part and publish it; called from two threads, one unit is published while the next is made.
-
-        Args:
-            unit: the unit.
-            layout: where to publish; None: the job's OUT.
-            batch_size: images at once; None: as many as the job says.
-
-        Raises:
-            DeviceMemoryError: so many images at once are too many.
-            UnitError: rows + rejects + skipped + excluded is not seen. Nothing is published then.
-            OSError: a transport error; the attempt may be repeated.
-        """
-        layout = layout or Layout(self.job.out)
-        unfinished = storage.scratch(layout.tmp, f"part-{unit.number:06d}")
-        try:
-            receipt = self._maker.submit(self._make, unit, layout, unfinished, batch_size).result()
-            begun = time.perf_counter()
-            storage.publish(unfinished, layout.part(unit.number), layout.tmp)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        receipt.seconds["publish"] = time.perf_counter() - begun
-        return receipt
-
-    def _make(self, unit: Unit, layout: Layout, unfinished: Path, batch_size: int | None) -> Receipt:
-        self.forward.batch_size = batch_size or self.forward.at_most(None)
+    def _write(self, unit: Unit, layout: Layout, unfinished: Path) -> Receipt:
         attempt, schema = _Attempt(self, unit), self.job.schema
         moments = Moments(schema.latent_shape, schema.scaling)
         with PartWriter(unfinished, attempt.maker.schema, schema.row_group_rows, moments) as part:

@@ -59,6 +59,8 @@ def export_rejects(out: str | Path, folder: str | Path) -> Exported:
     """
     layout, folder = Layout.of(out), Path(folder).absolute()
     job, table = JobFile.load(layout), rejects(out)
+    if job.kind != "encode":
+        raise OutputError(f"{layout.out} has generated images: its rejects were never files")
     _check(folder, layout, job)
     folder.mkdir(parents=True, exist_ok=True)
     plan, reading = open_plan(layout, job.plan), _reading(layout, job)

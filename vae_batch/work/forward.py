@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import version
 
 import numpy as np
 import torch
 
-from vae_batch.errors import ModelError
-from vae_batch.models import VAE, load_model, memory_watched
+from vae_batch.models import memory_watched
 from vae_batch.models.arrays import to_float
 from vae_batch.specs import Precision
 from vae_batch.types import Scaling
 from vae_batch.work.job import EncodeJob
+from vae_batch.work.loaded import LoadedModel
 
-BATCH_SIZE = {"cpu": 64, "cuda": 256}
-"""Images of up to `FULL_BATCH_SIDE` pixels a side per forward pass, where the spec does not say; fewer if larger."""
-
-FULL_BATCH_SIDE = 128
+LIBRARIES = ("pillow", "simplejpeg", "pyarrow")
 
 FLOAT16_MAX = 65504.0
 
@@ -90,8 +83,8 @@ def _joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
     return np.concatenate(found) if found else None
 
 
-class Forward:
-    """The job's model on a device; loads a second copy in fp32 only if reduced precision fails.
+class Forward(LoadedModel):
+    """Encodes batches with the job's model.
 
     Args:
         job: the job.
@@ -99,19 +92,8 @@ class Forward:
     """
 
     def __init__(self, job: EncodeJob, device: str) -> None:
-        _settle_torch(device)
-        self.job, self.device = job, device
-        self.batch_size = self._asked = job.batch_size or job.card.nearest_batch(
-            default_batch(device, job.transform.size)
-        )
-        """Images at once, in the unit that is being made."""
-        self._models: dict[Precision, VAE] = {}
-        with memory_watched(device):
-            self._model(job.precision)
-
-    def at_most(self, most: int | None) -> int:
-        """The job's batch size, or a smaller one that the model takes."""
-        return self.job.card.nearest_batch(min(self._asked, most or self._asked))
+        super().__init__(job, device, LIBRARIES)
+        self.job = job
 
     def __call__(self, pixels: np.ndarray, used: np.ndarray) -> tuple[Latents, set[int]]:
         """Encode a batch.
@@ -138,23 +120,8 @@ class Forward:
         latents.take(self._run(pixels, "fp32"), spoiled)
         return latents, set(np.flatnonzero(spoiled).tolist())
 
-    @property
-    def numerics(self) -> str:
-        """Say what may move a value by rounding: batch shape, device kind, library versions. JSON."""
-        return json.dumps({"batch_size": self.batch_size, **self._platform})
-
-    @cached_property
-    def _platform(self) -> dict[str, str]:
-        if self.device == "cuda":
-            device, capability = torch.cuda.get_device_name(), str(torch.cuda.get_device_capability())
-        else:
-            device, capability = platform.machine(), _cpu_capability()
-        names = ["torch", "numpy", "pillow", "simplejpeg", "pyarrow"]
-        names += ["diffusers"] if self.job.card.family == "diffusers" else []
-        return {"device": device, "capability": capability, **{name: version(name) for name in names}}
-
     def _run(self, pixels: np.ndarray, precision: Precision) -> Latents:
-        model = self._model(precision)
+        model = self.model(precision)
         with torch.inference_mode():
             x = to_float(torch.from_numpy(pixels).to(self.device))
             if self.job.card.in_channels == 1:
@@ -172,43 +139,8 @@ class Forward:
                 latents = Latents(mean, variance.flatten(1).cpu().numpy(), kl.cpu().numpy(), mse)
             return latents.scaled(self.job.schema.scaling)
 
-    def _model(self, precision: Precision) -> VAE:
-        if precision not in self._models:
-            model = load_model(self.job.model, self.job.transform.size, self.job.trust_model_code)
-            if model.card.digest != self.job.card.digest:
-                raise ModelError(
-                    f"--model {self.job.model} is not the same here as where the job was begun: digest "
-                    f"{model.card.digest[:16]}…, not {self.job.card.digest[:16]}…. Its files changed, or differ "
-                    "between nodes, or its weights depend on more than its arguments and seed"
-                )
-            self._models[precision] = model.prepare(self.device, precision)
-        return self._models[precision]
-
-
-def default_batch(device: str, side: int) -> int:
-    """Choose images per forward pass, a power of two, so that all batches have about as many pixels."""
-    most = BATCH_SIZE[device] * FULL_BATCH_SIDE**2 // max(side, FULL_BATCH_SIDE) ** 2
-    return 1 << max(0, most.bit_length() - 1)
-
-
-def _cpu_capability() -> str:
-    """The vector instructions, and those for bfloat16, by which oneDNN chooses its kernels."""
-    found = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
-    short = [name for name in ("avx512_bf16", "amx_tile", "amx_bf16", "amx_fp16") if found.get(name)]
-    return " ".join([torch.backends.cpu.get_cpu_capability(), *short])
-
 
 def _luma(x_BCHW: torch.Tensor) -> torch.Tensor:
     """Gray as ITU-R BT.601 has it, (B, 1, H, W)."""
     weights = x_BCHW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     return (x_BCHW * weights).sum(1, keepdim=True)
-
-
-def _settle_torch(device: str) -> None:
-    """Set what makes equal input give equal bytes: one thread on CPU, no autotuning, no TF32 on GPU."""
-    if device == "cpu":
-        torch.set_num_threads(1)
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False

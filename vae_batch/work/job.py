@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vae_batch import storage
 from vae_batch.errors import OutputError, SpecError
@@ -37,6 +37,9 @@ from vae_batch.work.revision import Revision, look, remarks_on, revise
 from vae_batch.work.schema import fingerprint_fields, labels_of, schema_of, with_files
 from vae_batch.work.suits import check_model_suits
 
+if TYPE_CHECKING:
+    from vae_batch.work.maker import UnitMaker
+
 DEFAULT_IMAGE_SIZE = 64
 
 
@@ -55,6 +58,22 @@ class EncodeJob:
     seed: int
     batch_size: int | None
     trust_model_code: bool
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.transform.size
+
+    def describe(self) -> str:
+        """Say in a few words what is made."""
+        shape = "×".join(map(str, self.card.latent_shape))
+        return f"images at {self.image_size}×{self.image_size}, latents of {shape}"
+
+    def maker(self, device: str, threads: int) -> UnitMaker:
+        """Load the model on a device, and give what makes the units, with so many threads that decode."""
+        from vae_batch.work.encode import UnitEncoder  # not at the top: a job is prepared without torch
+
+        return UnitEncoder(self, device, threads)
 
 
 @dataclass(frozen=True, slots=True)

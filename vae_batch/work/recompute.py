@@ -18,27 +18,27 @@ from vae_batch.latents.footer import read_footer
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.schema import rows_at_a_time
 from vae_batch.types import Unit
-from vae_batch.work.encode import UnitEncoder
+from vae_batch.work.maker import UnitMaker
 
 TOLERANCE = {"fp32": 1e-5, "bf16": 5e-2, "fp16": 5e-3}
 """Allowed |difference| over max(1, |value|) where batch shape, device or libraries differ."""
 
 
-def recompute(encoder: UnitEncoder, unit: Unit, most: int | None = None) -> list[str]:
-    """Encode a unit again into a temporary folder and compare it with the published part.
+def recompute(maker: UnitMaker, unit: Unit, most: int | None = None) -> list[str]:
+    """Make a unit again into a temporary folder and compare it with the published part.
 
     As many images at once as the part's footer says. With equal numerics the values must be equal to the bit;
     otherwise within `TOLERANCE`.
 
     Args:
-        encoder: of the part's job.
+        maker: of the part's job.
         unit: the part's.
         most: images at once, at most.
 
     Returns:
         Findings, empty if all is well.
     """
-    published = Layout(encoder.job.out)
+    published = Layout(maker.job.out)
     name = published.part_name(unit.number)
     with tempfile.TemporaryDirectory() as folder:
         again = Layout(folder)
@@ -46,17 +46,17 @@ def recompute(encoder: UnitEncoder, unit: Unit, most: int | None = None) -> list
         try:
             old = read_footer(published.part(unit.number))
             batch_size = int(json.loads(old.numerics)["batch_size"])
-            encoder.encode(unit, again, min(batch_size, most or batch_size))
+            maker.make(unit, again, min(batch_size, most or batch_size))
             new = read_footer(again.part(unit.number))
         except OutputError as error:
             return [str(error)]
         counts = [(f.rows, f.rejects, f.skipped, f.excluded) for f in (old, new)]
         if counts[0] != counts[1]:
             return [
-                f"{name}: encoding again gives {new.rows} rows, {new.rejects} rejects, {new.skipped} skipped, "
+                f"{name}: made again it has {new.rows} rows, {new.rejects} rejects, {new.skipped} skipped, "
                 f"{new.excluded} excluded, not {', '.join(map(str, counts[0]))}"
             ]
-        tolerance = 0.0 if old.numerics == new.numerics else TOLERANCE[encoder.job.precision]
+        tolerance = 0.0 if old.numerics == new.numerics else TOLERANCE[maker.job.precision]
         with _opened(published.part(unit.number)) as before, _opened(again.part(unit.number)) as after:
             return [f"{name}: {finding}" for finding in _compare(before, after, tolerance)]
 
@@ -71,14 +71,14 @@ def _compare(before: pq.ParquetFile, after: pq.ParquetFile, tolerance: float) ->
     """Compare two parts of as many rows, some rows at a time."""
     names, others = before.schema_arrow.names, after.schema_arrow.names
     if names != others:
-        return [f"encoding again gives the columns {others}, not {names}"]
+        return [f"made again it has the columns {others}, not {names}"]
     worst = dict.fromkeys(names, 0.0)
     rows = rows_at_a_time(before.schema_arrow)
     for old, new in zip(before.iter_batches(rows), after.iter_batches(rows), strict=True):
         for name in names:
             worst[name] = max(worst[name], _difference(old.column(name), new.column(name)))
     return [
-        f"column {name} differs when encoded again{f', by up to {by:.3g}' if by < math.inf else ''} "
+        f"column {name} differs when made again{f', by up to {by:.3g}' if by < math.inf else ''} "
         f"(allowed {tolerance:g})"
         for name, by in worst.items()
         if by > tolerance

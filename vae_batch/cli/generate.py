@@ -1,0 +1,56 @@
+"""`vae-batch generate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vae_batch.cli.options import MODEL, replicas_of, work_options
+
+if TYPE_CHECKING:
+    from vae_batch.specs import GenerateSpec
+
+
+def run_generate(spec: GenerateSpec, verbose: bool) -> None:
+    """Generate, with messages on the terminal."""
+    from vae_batch.cli.console import ConsoleReport
+    from vae_batch.cluster.generate import generate
+
+    with ConsoleReport() as report:
+        generate(spec, report, verbose)
+
+
+@click.command()
+@MODEL
+@click.option("--out", required=True, help="The output data set's folder; the same one goes on where it stopped.")
+@click.option("--count", type=int, help="Images; a larger count into the same OUT adds to it.")
+@click.option("--indices", metavar="I,J-K,...", help="Only the images of these numbers, from 0; instead of --count.")
+@click.option(
+    "--sampler", type=click.Choice(["prior"]), default="prior", show_default=True, help="Where latents come from."
+)
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Standard deviation of the prior.")
+@click.option("--truncation", type=float, metavar="T", help="Draw numbers beyond T standard deviations anew.")
+@click.option(
+    "--codec", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True, help="Of the pictures."
+)
+@click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100.  [default: 95]")
+@work_options
+@click.option("-v", "--verbose", is_flag=True, help="Let Ray's own log through.")
+def command(verbose: bool, **values: Any) -> None:
+    """Generate a synthetic data set: latents drawn, decoded, and written to Parquet as pictures.
+
+    Each unit of numbers becomes one part, exactly once: killed at any moment, the same command goes on. An image is a
+    function of seed and number alone: with a larger --count the first ones stay what they are, and --indices makes
+    any of them again. `datasets.load_dataset` shows the pictures.
+
+    \b
+    Example:
+      vae-batch generate --model model/ --out synthetic/ --count 10000
+      vae-batch generate --model model/ --out two/ --indices 17,4093
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 finished with too many rejects, 75 interrupted: run again to go on.
+    """
+    from vae_batch.specs import GenerateSpec
+
+    run_generate(GenerateSpec(**replicas_of(values)), verbose)

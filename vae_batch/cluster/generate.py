@@ -1,0 +1,41 @@
+"""Synthetic data sets: from a spec to pictures that the decoder made of drawn latents."""
+
+from __future__ import annotations
+
+from vae_batch.cluster.ending import check_rejects, how_to_go_on
+from vae_batch.cluster.job import carry_out
+from vae_batch.cluster.report import Report, Silent
+from vae_batch.cluster.signals import interruptible
+from vae_batch.errors import InterruptedJobError
+from vae_batch.latents.summary import Summary
+from vae_batch.specs import GenerateSpec
+from vae_batch.work.generate_job import open_generate, prepare_generate
+
+
+def generate(spec: GenerateSpec, report: Report | None = None, verbose: bool = False) -> Summary:
+    """Generate images: every unit of numbers to its part, exactly once; continues what is there.
+
+    Args:
+        spec: what to do.
+        report: takes the messages; None: silent.
+        verbose: let Ray's own log through.
+
+    Returns:
+        The totals of OUT; without those of units that `spec.units` left out.
+
+    Raises:
+        TooManyRejectsError: finished, with more rejects than `spec.max_reject_rate`.
+        InterruptedJobError: SIGINT or SIGTERM; running again goes on.
+        VaeBatchError: see `vae_batch.errors`; what was published stays.
+    """
+    report = report or Silent()
+    try:
+        with interruptible():
+            prepared = prepare_generate(spec)
+            for remark in prepared.remarks:
+                report.say(remark)
+            file, job = open_generate(prepared, report.say)
+            summary = carry_out(job, prepared.spec, file, report, verbose)
+            return check_rejects(summary, spec.max_reject_rate)
+    except InterruptedJobError as error:
+        raise InterruptedJobError(how_to_go_on(spec.out, str(error))) from None

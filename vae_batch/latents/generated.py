@@ -1,0 +1,63 @@
+"""The columns of a generated data set."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from vae_batch.latents.schema import ROW_GROUP_BYTES, vector
+
+IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+"""Hugging Face's type of an image."""
+
+_FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSchema:
+    """What decides the columns; the Arrow schema is a function of it."""
+
+    latent_shape: tuple[int, ...]
+    image_bytes: int
+    """Of one picture, about."""
+    origin: tuple[tuple[str, str], ...]
+    """Columns of the sampler: name and Arrow type."""
+    metadata: Mapping[str, str]
+    """Put in every file: model digest, seed, sampler …"""
+
+    @property
+    def dims(self) -> int:
+        """Numbers in one latent."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, about."""
+        return self.image_bytes + 4 * self.dims + 80 + 16 * len(self.origin)
+
+    @property
+    def row_group_rows(self) -> int:
+        """Rows of a row group: about 32 MB, a function of the spec; `RowGroups` counts the pictures' own bytes."""
+        return max(1, min(8192, ROW_GROUP_BYTES // self.row_bytes))
+
+    def arrow(self) -> pa.Schema:
+        """Build the schema, with the features by which `datasets` shows pictures."""
+        shape = {"shape": json.dumps(list(self.latent_shape))}
+        fields = [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("index", pa.int64(), nullable=False),
+            pa.field("image", IMAGE),
+            pa.field("latent", vector(pa.float32(), self.dims), nullable=False, metadata=shape),
+            pa.field("seed", pa.uint64(), nullable=False),
+            *(pa.field(name, pa.type_for_alias(kind)) for name, kind in self.origin),
+        ]
+        return pa.schema(fields, metadata={**self.metadata, "huggingface": json.dumps(_FEATURES)})
+
+
+def image_id(index: int) -> str:
+    """Name a generated image by its number."""
+    return f"{index:09d}"

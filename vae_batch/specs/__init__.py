@@ -1,0 +1,23 @@
+"""Specs: everything that a job is told, as frozen models; the same keys in Python, YAML and (with dashes) options."""
+
+from vae_batch.specs.base import Precision, Seed, Spec
+from vae_batch.specs.encode import EncodeSpec
+from vae_batch.specs.generate import Codec, GenerateSpec
+from vae_batch.specs.images import ImagesSpec
+from vae_batch.specs.load import KINDS, load_spec
+from vae_batch.specs.train import TrainSpec
+from vae_batch.specs.work import WorkSpec
+
+__all__ = [
+    "KINDS",
+    "Codec",
+    "EncodeSpec",
+    "GenerateSpec",
+    "ImagesSpec",
+    "Precision",
+    "Seed",
+    "Spec",
+    "TrainSpec",
+    "WorkSpec",
+    "load_spec",
+]

@@ -1,0 +1,68 @@
+"""What `generate` is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from vae_batch.specs.work import WorkSpec
+
+Codec = Literal["png", "jpeg", "webp"]
+_RUNS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+
+
+class GenerateSpec(WorkSpec):
+    """What `generate` is told."""
+
+    kind: Literal["generate"] = "generate"
+    sampler: Literal["prior"] = "prior"
+    """Where latents come from. prior: N(0, I)."""
+    count: int | None = Field(default=None, ge=1)
+    """Images; a larger count into the same OUT keeps what is there and adds units."""
+    indices: str | None = None
+    """`17,4093,100-199`: only the images of these numbers, the same as among all; instead of `count`."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the prior: its standard deviation."""
+    truncation: float | None = Field(default=None, ge=0.1)
+    """Draw numbers beyond this many standard deviations anew (Brock et al. 2019); None: none."""
+    image_size: int | None = Field(default=None, ge=8, le=4096)
+    """Pixels a side; None: the model's own."""
+    codec: Codec = "png"
+    """Of the pictures: png keeps every bit."""
+    quality: int | None = Field(default=None, ge=1, le=100)
+    """Of jpeg and webp; None: 95."""
+
+    @field_validator("indices")
+    @classmethod
+    def _runs(cls, value: str | None) -> str | None:
+        if value is not None and not _RUNS.fullmatch(value.replace(" ", "")):
+            raise ValueError("give numbers and ranges from 0, such as 17,4093,100-199")
+        return value
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.count is None) == (self.indices is None):
+            raise ValueError("give count or indices, one of the two: how many images, or which")
+        if self.quality is not None and self.codec == "png":
+            raise ValueError("png has no quality, it keeps every bit; --codec jpeg and webp have")
+        return self
+
+    def runs(self) -> list[range]:
+        """Give the numbers of the images, in order, as runs that neither touch nor overlap."""
+        if self.indices is None:
+            return [range(self.count or 0)]
+        found = sorted(_run(text) for text in self.indices.replace(" ", "").split(","))
+        merged = [found[0]]
+        for start, stop in found[1:]:
+            if start <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+            else:
+                merged.append((start, stop))
+        return [range(*run) for run in merged]
+
+
+def _run(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    return int(first), int(last or first) + 1
