@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 BATCH, WARM_BATCHES, BATCHES = 64, 5, 40
 
@@ -86,8 +85,8 @@ def main() -> None:
             decoding, writing = (statistics.median(turn[0][part] for turn in turns) for part in (0, 1))
             most, rate = told.cores * 1e6 / (decoding + writing), statistics.median(turn[1] for turn in turns)
             print(
-                f"{precision} {codec:5} limit {most:,.0f} images/s (decoder {decoding:.0f} µs, codec {writing:.0f} µs), "
-                f"vae_batch {rate:,.0f}: {rate / most:.2f} of it",
+                f"{precision} {codec:5} limit {most:,.0f} images/s (decoder {decoding:.0f} µs, codec {writing:.0f}"
+                f" µs), vae_batch {rate:,.0f}: {rate / most:.2f} of it",
                 flush=True,
             )
 
