@@ -90,7 +90,7 @@ def test_a_picture_is_the_decoded_latent_and_the_latent_that_of_the_prior(genera
 
 def test_readers_open_it_and_datasets_shows_pictures(generated: Path, tmp_path: Path) -> None:
     files = str(generated / "data" / "*.parquet")
-    assert duckdb.sql(f"select count(*), max(index) from '{files}'").fetchone() == (COUNT, COUNT - 1)
+    assert duckdb.sql(f"select count(*), max(index) from '{files}'").fetchall() == [(COUNT, COUNT - 1)]
     assert (
         polars.scan_parquet(files).select(polars.col("image").struct.field("path")).collect()[3, 0] == "000000003.png"
     )
@@ -208,7 +208,7 @@ class Spoiled(nn.Module):
     def decode(self, z):
         x = torch.sigmoid(z @ self.weight)
         x = x + torch.where(z[:, :1] > 1.5, torch.nan, 0.0)
-        if self.weight.dtype != torch.float32:
+        if torch.is_autocast_enabled("cpu"):
             x = x + torch.where(z[:, 1:2] > 1.0, torch.inf, 0.0)
         return x.view(-1, 3, 8, 8)
 """
@@ -228,21 +228,15 @@ def test_contradictions_are_refused(more: dict[str, Any], message: str) -> None:
         vae_batch.GenerateSpec(model="m", out="o", **{"count": 4, **more})
 
 
-def test_an_encoder_alone_generates_nothing(tmp_path: Path, module_in_cwd: Any) -> None:
-    module_in_cwd("half", HALF)
+def test_an_encoder_alone_generates_nothing(tmp_path: Path) -> None:
+    class Half(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x.mean((2, 3)), x.mean((2, 3))
+
+    program = torch.export.export(Half().eval(), (torch.zeros(4, 3, 8, 8),))
+    torch.export.save(program, tmp_path / "half.pt2")
     with pytest.raises(SpecError, match="has no decoder"):
-        vae_batch.generate(generate_spec("half:Half", tmp_path / "out", image_size=8))
-
-
-HALF = """
-from torch import nn
-
-class Half(nn.Module):
-    image_size = 8
-
-    def encode(self, x):
-        return x.mean((2, 3)), x.mean((2, 3))
-"""
+        vae_batch.generate(generate_spec(tmp_path / "half.pt2", tmp_path / "out", trust_model_code=True))
 
 
 def test_killed_it_goes_on_to_the_same_bytes(generated: Path, model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vae_batch.latents.labels import TYPES, LabelColumn, check_names
 from vae_batch.types import Scaling
@@ -85,9 +86,11 @@ def vector(element: pa.DataType, size: int) -> pa.DataType:
     return pa.list_(pa.field("element", element), size)
 
 
-def rows_at_a_time(schema: pa.Schema) -> int:
+def rows_at_a_time(file: pq.ParquetFile) -> int:
     """Rows of a file to hold in memory together: about 32 MB, and at most 1,024."""
-    return max(1, min(1024, ROW_GROUP_BYTES // sum(column_bytes(schema, 1).values())))
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    row = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1.0)
+    return max(1, min(1024, int(ROW_GROUP_BYTES / max(1.0, row))))
 
 
 def storage_options(schema: pa.Schema) -> dict[str, object]:

@@ -147,7 +147,7 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
     try:
         with storage.open_input(layout.part(unit)) as part, pq.ParquetFile(part) as file:
             digests = Digests(file.schema_arrow)
-            for batch in file.iter_batches(rows_at_a_time(file.schema_arrow), use_threads=False):
+            for batch in file.iter_batches(rows_at_a_time(file), use_threads=False):
                 digests.update(batch)
                 findings.update(dict.fromkeys(_batch(job, batch)))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
