@@ -1,10 +1,9 @@
 """What a training of half an hour is worth: `python -m tests.benchmarks.faces --folder DIR`.
 
 Draws 20,000 faces whose attributes are known, and 2,000 of another seed; trains on the first as `jobs/train_faces.yaml`
-says, encodes both, and asks
-of the others: how well are they rebuilt, and how much of each attribute is in the latent mean, to a linear map and to
-a small network, both fitted on the first. Wanted: PSNR of 28 dB, R² of 0.9 for each attribute, AUC of 0.99 for
-glasses, in 30 minutes on two quiet cores.
+says, encodes both, and asks of the others: how well are they rebuilt, and how much of each attribute is in the latent
+mean, to a linear map and to a small network, both fitted on the first. Wanted: PSNR of 28 dB, R² of 0.9 for each
+attribute, AUC of 0.99 for glasses, in 30 minutes on two quiet cores.
 """
 
 from __future__ import annotations
