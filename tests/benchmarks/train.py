@@ -76,7 +76,7 @@ def main() -> None:
     """Print images a second of both, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=100, help="In a turn.")
+    parser.add_argument("--steps", type=int, default=200, help="In a turn; the last one writes a checkpoint.")
     parser.add_argument("--turns", type=int, default=3)
     told = parser.parse_args()
     images, dtype = draw(told.images), autocast_dtype(torch.device("cpu"), "auto")

@@ -57,6 +57,29 @@ def test_the_gradients_of_the_parts_are_those_of_the_batch(parts: int, objective
     check(gradients, wanted)
 
 
+def test_threads_share_the_weights_in_reduced_precision() -> None:
+    """As an autocast in each thread gives them, but for the order of sums; the model keeps its own weights."""
+    torch.manual_seed(1)
+    x, eps = torch.rand(24, 3, 16, 16), torch.randn(24, 4)
+    wanted, model = network(), network()
+    objective = OBJECTIVES[0]
+    elbo = objective.elbo(objective.sums(wanted, x, eps, torch.bfloat16), 24)
+    (elbo.loss / DIMS).backward()
+    before = dict(model.named_parameters())
+    with Threads(torch.device("cpu"), 24) as threads:
+        threads.parts = 2
+        gradients = BatchGradients(model, objective, threads, torch.bfloat16)
+        for _ in range(2):
+            found = gradients(x, eps, 24)
+            torch.testing.assert_close(found.loss, elbo.loss, rtol=1e-3, atol=0.1)
+            for parameter, other in zip(gradients.parameters, wanted.parameters(), strict=True):
+                torch.testing.assert_close(parameter.grad, other.grad, rtol=0.05, atol=0.02 * other.grad.abs().max())
+        assert all(p is before[name] and p.dtype == torch.float32 for name, p in model.named_parameters())
+        with torch.no_grad():
+            model.decoder.pixels.bias.add_(0.5)  # what a step changes, the next one sees
+        assert gradients(x, eps, 24).mse > elbo.mse + 0.1
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES[:4])
 def test_the_gradients_of_a_team_are_those_of_the_batch(objective: Objective) -> None:
     torch.manual_seed(1)

@@ -6,8 +6,8 @@ from typing import Any
 
 import ray
 import torch
-from torch import Tensor
 
+from vae_batch.cluster.sums import add_up
 from vae_batch.errors import VaeBatchError
 from vae_batch.training import Progress, Validation, Watch
 
@@ -47,12 +47,6 @@ def pass_on(desk: Any, watch: Watch) -> None:
     """Tell the one who looks on what is new, and the workers whether to stop."""
     for what, values in ray.get(desk.visit.remote(watch.stopped_by())):
         getattr(watch, what)(*values)
-
-
-def add_up(tensor: Tensor) -> Tensor:
-    """Add a tensor up over the workers, in place."""
-    torch.distributed.all_reduce(tensor)
-    return tensor
 
 
 class Told(Watch):

@@ -17,9 +17,10 @@ from ray.train.v2.api.config import LoggingConfig
 
 from vae_batch import storage, training
 from vae_batch.cluster.connect import Cluster, connect
-from vae_batch.cluster.desk import Desk, Told, add_up, pass_on
+from vae_batch.cluster.desk import Desk, Told, pass_on
 from vae_batch.cluster.replica import Resources
 from vae_batch.cluster.resources import choose
+from vae_batch.cluster.sums import Sums
 from vae_batch.errors import ClusterError, InterruptedJobError, NoResourcesError, OutputError, SpecError, VaeBatchError
 from vae_batch.images.cache import ImageCache
 from vae_batch.specs import TrainSpec
@@ -176,7 +177,9 @@ def work(told: dict[str, Any]) -> Trained | None:
         done = training.look(spec, Watch())
         if done is None:
             images = _shared(spec, told["images"])
-            team = Team(rank, context.get_world_size(), add_up)
+            size = context.get_world_size()
+            sums = Sums(rank, size, one_node=context.get_local_world_size() == size)
+            team = Team(rank, size, sums.reduce, sums.vector)
             done = training.train(spec, images, watch, team)
     except VaeBatchError as error:
         ray.get(desk.fail.remote(error, rank))

@@ -6,11 +6,11 @@ does anything else besides, a training slows down many times. These meet twice a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -47,6 +47,16 @@ class Threads(AbstractContextManager["Threads"]):
         """Cut tensors along their first axis, in step, into a part a thread."""
         return zip(*(tensor.tensor_split(self.parts) for tensor in tensors), strict=True)
 
-    def map(self, function: Callable[..., T], parts: Iterator[tuple[Tensor, ...]]) -> list[T]:
+    def deal(self, tuples: Iterable[tuple[Tensor, ...]]) -> list[tuple[list[tuple[Tensor, ...]]]]:
+        """Deal tuples of equally large tensors out to the threads, so that each has about as many numbers."""
+        hands: list[list[tuple[Tensor, ...]]] = [[] for _ in range(self.parts)]
+        sizes = [0] * self.parts
+        for found in sorted(tuples, key=lambda found: -found[0].numel()):
+            least = sizes.index(min(sizes))
+            hands[least].append(found)
+            sizes[least] += found[0].numel()
+        return [(hand,) for hand in hands]
+
+    def map(self, function: Callable[..., T], parts: Iterable[tuple[Any, ...]]) -> list[T]:
         """Call the function for each part, all at once; results are in the parts' order."""
         return list(self._pool.map(lambda part: function(*part), parts))
