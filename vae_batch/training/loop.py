@@ -25,7 +25,7 @@ from vae_batch.training.job import differences, numerics
 from vae_batch.training.loss import Elbo, Objective
 from vae_batch.training.metrics import Metrics
 from vae_batch.training.progress import Meter, Progress, Watch
-from vae_batch.training.schedule import learning_rate_factor, steps_per_epoch, total_steps, validation_steps
+from vae_batch.training.schedule import cut_short, learning_rate_factor, steps_per_epoch, total_steps, validation_steps
 from vae_batch.training.threads import Threads
 from vae_batch.training.validation import Validation, Validator
 
@@ -126,6 +126,8 @@ class Run:
 
     def _start(self) -> None:
         """Begin at the best linear VAE of some of the images, which both terms make; all of a team as its first."""
+        for line in cut_short(self.spec, self.steps):
+            self.watch.say(line)
         if self.spec.terms == "elbo":
             self.model.start_from(self._some_images())
         if self.team.size > 1:
