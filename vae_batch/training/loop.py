@@ -102,6 +102,12 @@ class Run:
         """Have in the model, inside, what is saved and validated: the average where there is one."""
         return nullcontext() if self.average is None else self.average.applied()
 
+    def where_kept(self) -> str:
+        """Say where the work is when the training fails."""
+        if self.saved is None:
+            return "there is no checkpoint"
+        return f"the checkpoint of step {self.saved:,} is kept in {path_of(self.out)}"
+
     def _resume_or_start(self, folder: Path) -> None:
         spec, checkpoint = self.spec, read_checkpoint(self.out)
         if checkpoint is None:
@@ -182,12 +188,9 @@ class Run:
         spoiled = [f"{name}={value}" for name, value in values.items() if not abs(value) < float("inf")]
         if not spoiled:
             return
-        kept = "there is no checkpoint yet"
-        if self.saved is not None:
-            kept = f"the checkpoint of step {self.saved} is kept in {path_of(self.out)}"
         raise ModelError(
-            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; {kept}. Into "
-            f"another folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
+            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; "
+            f"{self.where_kept()}. Into another folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
             + (", or --precision fp32" if self.dtype is not None else "")
         )
 
