@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from tests.cli.test_commands import vae_batch
+from tests.models.diffusersmaking import make
 from tests.models.test_exported import SIZE, Encoder, export
 from vae_batch.cli.inspect import command
 from vae_batch.errors import ModelError, SpecError
@@ -69,6 +70,14 @@ def test_an_encoder_with_one_batch_says_both(tmp_path):
         run(tmp_path / "net.pt2", "--trust-model-code", "--batch-size", 5)
     with pytest.raises(ModelError, match="give --trust-model-code"):
         run(tmp_path / "net.pt2")
+
+
+def test_what_scales_the_latents_of_a_diffusers_model_is_said(tmp_path):
+    pytest.importorskip("diffusers")
+    make("AutoencoderKL", tmp_path, scaling_factor=0.13025, latents_mean=[0.5, 0.0, 0.0, 1.0], force_upcast=True)
+    lines = dict(line.split(maxsplit=1) for line in run(tmp_path).stdout.splitlines())
+    assert (lines["scaling_factor"], lines["latents_mean"]) == ("0.13025", "0.5 0 0 1") and "shift_factor" not in lines
+    assert lines["precision"].startswith("fp32 where fp16 is asked for")
 
 
 def test_a_module_for_any_size_is_timed_at_the_size_asked_for(module_in_cwd):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from vae_batch.cli import lesson, lesson_pictures, lesson_runs
-from vae_batch.errors import OutputError
+from vae_batch.errors import InterruptedJobError, OutputError
 
 
 def test_the_lesson_shows_what_it_says(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +34,16 @@ def test_the_lesson_shows_what_it_says(ray_session: None, tmp_path: Path, monkey
         assert f"{out}/{name}.png" in done.stdout
     with pytest.raises(OutputError, match="is not empty: give another --out, or delete it"):
         CliRunner().invoke(lesson.command, ["--out", str(out)], catch_exceptions=False)
+
+
+def test_an_interrupted_lesson_is_not_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise InterruptedJobError("SIGTERM: stopped after step 5 of 9; the same command goes on from step 6")
+
+    monkeypatch.setattr(lesson, "FACES", 4)
+    monkeypatch.setattr(lesson, "_train_and_encode", interrupted)
+    with pytest.raises(InterruptedJobError, match=r"^the lesson was interrupted, and begins anew: delete .*/lesson"):
+        CliRunner().invoke(lesson.command, ["--out", str(tmp_path / "lesson")], catch_exceptions=False)
 
 
 TITLES = ["only the reconstruction term", "only the KL term", "both terms, the ELBO"]

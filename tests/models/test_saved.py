@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from vae_batch.errors import ModelError
 from vae_batch.models import VAE, ModelCard, describe_model, load_model
 from vae_batch.models.conv import ConvConfig, ConvVAE
+from vae_batch.models.folder import CONFIG, WEIGHTS
 from vae_batch.models.save import save_model
 
 TRANSFORM = {"image_size": 32, "crop": "center"}
@@ -75,6 +76,18 @@ def test_the_digest_follows_the_values_and_nothing_else(saved, tmp_path):
 
 def test_saving_leaves_two_files_and_no_scraps(saved):
     assert sorted(p.name for p in saved[0].iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_who_may_read_the_config_may_read_the_weights(saved):
+    folder, _ = saved
+    assert (folder / WEIGHTS).stat().st_mode == (folder / CONFIG).stat().st_mode
+
+
+def test_a_family_that_is_not_known_here_is_named_whatever_else_its_config_has(saved):
+    folder, _ = saved
+    (folder / CONFIG).write_text('{"family": "mine"}')
+    with pytest.raises(ModelError, match="names the family 'mine'; known families are conv, resnet, burgess"):
+        load_model(str(folder))
 
 
 def test_another_image_size_is_refused(saved):

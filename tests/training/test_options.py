@@ -57,6 +57,11 @@ def test_a_spec_file_trains(source, tmp_path):
         ({"likelihood": "bernoulli", "sigma": 0.1}, "a bernoulli one has none"),
         ({"capacity": 3, "free_bits": 0.1}, "give capacity or free_bits, not both"),
         ({"capacity_steps": 3}, "give capacity too"),
+        ({"terms": "reconstruction", "beta": 4}, "terms=reconstruction leaves the rate out of the loss, and beta is"),
+        ({"terms": "reconstruction", "free_bits": 0.1}, "leaves the rate out of the loss, and free_bits is about it"),
+        ({"beta": 0, "capacity": 3}, "beta=0 leaves the rate out of the loss, and capacity is about it"),
+        ({"beta": 0, "kl_warm_up": 3}, "beta=0 leaves the rate out of the loss, and kl_warm_up is about it"),
+        ({"beta": 0, "terms": "kl"}, "beta=0 leaves the rate out of the loss, and terms=kl is about it"),
     ],
 )
 def test_contradictions_are_refused(told, said):
@@ -93,6 +98,17 @@ def test_beta_with_the_optimal_sigma_is_remarked(source, tmp_path):
     assert watch.lines[0].startswith("Note: beta=4 with the optimal sigma is not the beta of the β-VAE papers")
     watch = Follow()
     train(spec(source, tmp_path / "b", **{**SMALL, "steps": 1}, beta=4.0, sigma=0.1), watch)
+    assert watch.lines == []
+
+
+@pytest.mark.parametrize("told", [{"kl_warm_up": 3}, {"capacity": 6.0, "capacity_steps": 3, "sigma": 0.1}])
+def test_a_schedule_that_outlasts_the_training_is_remarked(source, tmp_path, told):
+    watch = Follow()
+    train(spec(source, tmp_path / "a", **{**SMALL, "steps": 2}, **told), watch)
+    name = "kl_warm_up" if "kl_warm_up" in told else "capacity_steps"
+    assert [line for line in watch.lines if line.startswith(f"Note: {name}=3, but there are only 2 steps: the ")]
+    watch = Follow()
+    train(spec(source, tmp_path / "b", **{**SMALL, "steps": 3}, **told), watch)
     assert watch.lines == []
 
 

@@ -18,6 +18,7 @@ from vae_batch.cluster.train import train
 from vae_batch.errors import InterruptedJobError, MismatchError, OutputError
 from vae_batch.training import Watch
 from vae_batch.training.checkpoint import read_checkpoint
+from vae_batch.work.cache import open_cache
 
 MORE = {"width": 8, "steps": 30, "ema": 0.9, "validation": 0.2, "kl_warm_up": 10, "checkpoint_seconds": 0.01}
 
@@ -153,7 +154,7 @@ def test_a_full_disk_stops_nothing_but_the_end(source, undisturbed, tmp_path, sm
         train(spec(source, out, **MORE), Stopper(20))
     small_files()
     watch = Stopper(99)
-    with pytest.raises(OutputError, match=r"the model could not be written to .* The last checkpoint is kept in .*"):
+    with pytest.raises(OutputError, match=r"written to .*; the checkpoint of step 20 is kept in .* goes on from"):
         train(spec(source, out, **MORE), watch)
     assert "The checkpoint of step 30 could not be written" in watch.lines[-1]
     assert "Training goes on." in watch.lines[-1]
@@ -167,6 +168,15 @@ def test_a_full_disk_stops_nothing_but_the_end(source, undisturbed, tmp_path, sm
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     train(spec(source, out, **MORE))
     assert weights(out) == weights(undisturbed)
+
+
+def test_a_disk_that_was_always_full_is_not_said_to_hold_a_checkpoint(source, tmp_path, small_files):
+    told = spec(source, tmp_path / "m", **{**MORE, "steps": 2}, cache=str(tmp_path / "cache"))
+    open_cache(told, told.cache)
+    small_files()
+    with pytest.raises(OutputError, match=r"there is no checkpoint: once there is room, the same command trains anew"):
+        train(told)
+    assert not (tmp_path / "m/.training/checkpoint.safetensors").exists()
 
 
 def test_sigterm_ends_the_command_with_75(source, tmp_path):

@@ -158,4 +158,5 @@ def test_only_the_kl_term_ends_in_collapse_and_it_is_named(source, tmp_path):
 def test_collapse_is_told_only_where_there_is_one(trained):
     assert collapse(5.0, trained.validation, "elbo") is None
     assert "try a lower beta" in collapse(0.01, None, "elbo")
+    assert collapse(0.01, None, "reconstruction").endswith("; without the KL term, train for longer.")
     assert math.isfinite(trained.validation.distortion)

@@ -82,8 +82,12 @@ def describe(card: ModelCard) -> Iterator[tuple[str, str]]:
         low, high = card.batch_sizes
         yield "batches", f"of {low} images only" if low == high else f"of {low} to {high or 'any number of'} images"
     yield "transform", _line(card.transform) if card.transform else "not known: center, cover, exact unless told"
-    for name, value in card.extra.items():
-        yield name, _line(value)
+    if card.force_upcast:
+        yield "precision", "fp32 where fp16 is asked for, which its activations do not fit (force_upcast)"
+    facts = {**(card.scaling or {}), **card.extra}
+    for name, value in facts.items():
+        if value is not None:
+            yield name, _line(value)
 
 
 def speeds(timing: Timing) -> Iterator[tuple[str, str]]:

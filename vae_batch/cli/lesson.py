@@ -31,7 +31,7 @@ def command(out: str) -> None:
     from vae_batch.analysis.figures import check_extra
     from vae_batch.cli.console import ConsoleReport
     from vae_batch.cli.lesson_runs import runs
-    from vae_batch.errors import OutputError
+    from vae_batch.errors import InterruptedJobError, OutputError
 
     check_extra("vae-batch lesson")
     folder = Path(out)
@@ -41,9 +41,12 @@ def command(out: str) -> None:
     start = time.monotonic()
     _draw_faces(folder)
     *three, six = runs(folder)
-    with ConsoleReport() as report:
-        for number, run in enumerate([*three, six], 2):
-            _train_and_encode(number, run, report)
+    try:
+        with ConsoleReport() as report:
+            for number, run in enumerate([*three, six], 2):
+                _train_and_encode(number, run, report)
+    except InterruptedJobError:
+        raise InterruptedJobError(f"the lesson was interrupted, and begins anew: delete {out} first") from None
     _three(folder, three)
     _six(folder, six)
     click.secho(f"\nDone in {time.monotonic() - start:.0f} s.", bold=True)

@@ -39,6 +39,10 @@ def read_config(folder: Path) -> SavedConfig:
     path = folder / CONFIG
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        if value["family"] not in FAMILIES:
+            raise ModelError(
+                f"{path} names the family {value['family']!r}; known families are {known_families(FAMILIES)}"
+            )
         if value["format"] != FORMAT:
             raise ModelError(
                 f"{path} has format {value['format']!r}; this version of vae_batch reads {FORMAT}: train it again"
@@ -48,8 +52,6 @@ def read_config(folder: Path) -> SavedConfig:
         raise ModelError(f"the folder {folder} holds no model: it has no {CONFIG}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a model's config as vae_batch writes it: {error!r}") from None
-    if saved.family not in FAMILIES:
-        raise ModelError(f"{path} names the family {saved.family!r}; known families are {known_families(FAMILIES)}")
     return saved
 
 

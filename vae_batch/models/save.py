@@ -36,7 +36,7 @@ def save_model(
     unfinished = storage.scratch(folder, WEIGHTS)
     try:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, unfinished)
+        save_tensors(weights, unfinished)
         storage.publish(unfinished, folder / WEIGHTS, folder)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -48,6 +48,18 @@ def save_model(
         "extra": dict(extra or {}),
     }
     storage.write_json(folder / CONFIG, config, folder)
+
+
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that those may read who may read other files of ours; safetensors' own is its owner's.
+
+    Raises:
+        OSError, SafetensorError: it could not be written.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, metadata)
+    path.chmod(mode)
 
 
 def load_saved(folder: Path, ref: str, image_size: int | None = None) -> TrainableVAE:

@@ -93,6 +93,20 @@ class TrainSpec(ImagesSpec):
             raise ValueError("capacity_steps says how long the capacity rises: give capacity too")
         return self
 
+    @model_validator(mode="after")
+    def _a_rate_to_press(self) -> Self:
+        unpressed = "terms=reconstruction" if self.terms == "reconstruction" else "beta=0" if not self.beta else None
+        told = {"capacity": self.capacity, "free_bits": self.free_bits, "kl_warm_up": self.kl_warm_up}
+        if self.terms == "reconstruction":
+            told["beta"] = self.beta != 1
+        elif self.terms == "kl":
+            told["terms=kl"] = not self.beta
+        if unpressed and (vain := next(filter(told.get, told), None)):
+            raise ValueError(
+                f"{unpressed} leaves the rate out of the loss, and {vain} is about it: leave one of them out"
+            )
+        return self
+
     @field_validator("logger", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:

@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vae_batch import storage
 from vae_batch.errors import OutputError
+from vae_batch.models.save import save_tensors
 from vae_batch.training.ema import MovingAverage
 
 FOLDER, JOB, FILE = ".training", "job.json", "checkpoint.safetensors"
@@ -55,7 +55,7 @@ def write_checkpoint(out: str, checkpoint: Checkpoint) -> None:
     unfinished = storage.scratch(folder, FILE)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     try:
-        save_file(tensors, unfinished, {_KEY: json.dumps(checkpoint.facts)})
+        save_tensors(tensors, unfinished, {_KEY: json.dumps(checkpoint.facts)})
         storage.publish(unfinished, path_of(out), folder)
     except SafetensorError as error:
         raise OSError(str(error)) from None

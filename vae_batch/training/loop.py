@@ -25,7 +25,7 @@ from vae_batch.training.job import differences, numerics
 from vae_batch.training.loss import Elbo, Objective
 from vae_batch.training.metrics import Metrics
 from vae_batch.training.progress import Meter, Progress, Watch
-from vae_batch.training.schedule import learning_rate_factor, steps_per_epoch, total_steps, validation_steps
+from vae_batch.training.schedule import cut_short, learning_rate_factor, steps_per_epoch, total_steps, validation_steps
 from vae_batch.training.threads import Threads
 from vae_batch.training.validation import Validation, Validator
 
@@ -102,6 +102,12 @@ class Run:
         """Have in the model, inside, what is saved and validated: the average where there is one."""
         return nullcontext() if self.average is None else self.average.applied()
 
+    def where_kept(self) -> str:
+        """Say where the work is when the training fails."""
+        if self.saved is None:
+            return "there is no checkpoint"
+        return f"the checkpoint of step {self.saved:,} is kept in {path_of(self.out)}"
+
     def _resume_or_start(self, folder: Path) -> None:
         spec, checkpoint = self.spec, read_checkpoint(self.out)
         if checkpoint is None:
@@ -126,6 +132,8 @@ class Run:
 
     def _start(self) -> None:
         """Begin at the best linear VAE of some of the images, which both terms make; all of a team as its first."""
+        for line in cut_short(self.spec, self.steps):
+            self.watch.say(line)
         if self.spec.terms == "elbo":
             self.model.start_from(self._some_images())
         if self.team.size > 1:
@@ -180,12 +188,9 @@ class Run:
         spoiled = [f"{name}={value}" for name, value in values.items() if not abs(value) < float("inf")]
         if not spoiled:
             return
-        kept = "there is no checkpoint yet"
-        if self.saved is not None:
-            kept = f"the checkpoint of step {self.saved} is kept in {path_of(self.out)}"
         raise ModelError(
-            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; {kept}. Into "
-            f"another folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
+            f"training stopped at step {step} of {self.steps}: {', '.join(spoiled)} is not finite; "
+            f"{self.where_kept()}. Into another folder, try a lower --learning-rate than {self.spec.learning_rate:g}"
             + (", or --precision fp32" if self.dtype is not None else "")
         )
 

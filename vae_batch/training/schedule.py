@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from vae_batch.specs import TrainSpec
 
@@ -41,3 +42,13 @@ def learning_rate_factor(step: int, steps: int) -> float:
     """
     warm = max(1.0, WARM_UP * steps)
     return min(1.0, (step + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def cut_short(spec: TrainSpec, steps: int) -> Iterator[str]:
+    """Say what of the rate's schedule is not over when the training is."""
+    for name, rise, what in (
+        ("kl_warm_up", spec.kl_warm_up, "weight of the rate"),
+        ("capacity_steps", spec.capacity_steps or 0, "capacity"),
+    ):
+        if rise > steps:
+            yield f"Note: {name}={rise:,}, but there are only {steps:,} steps: the {what} does not rise to its end."

@@ -17,7 +17,7 @@ from vae_batch.models.families import network_config
 from vae_batch.models.save import save_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training.card import provenance, write_card
-from vae_batch.training.checkpoint import path_of, remove_checkpoint
+from vae_batch.training.checkpoint import remove_checkpoint
 from vae_batch.training.device import choose_device, reproducible
 from vae_batch.training.gradients import Team
 from vae_batch.training.job import begin, check_out, identity
@@ -76,7 +76,7 @@ def train(spec: TrainSpec, images: ImageCache, watch: Watch, team: Team | None =
         progress, found = run.go()
         facts = _facts(spec, images, run, progress, found) | provenance(images, device)
         if run.team.rank == 0:
-            with run.final_weights(), _kept(out):
+            with run.final_weights(), _kept(run):
                 write_card(folder, spec, run.model.card, facts)
                 save_model(run.model, folder, images.transform, {"training": facts})
                 if images.rejected:
@@ -99,14 +99,14 @@ def remarks(spec: TrainSpec) -> Iterator[str]:
 
 
 @contextmanager
-def _kept(out: str) -> Iterator[None]:
+def _kept(run: Run) -> Iterator[None]:
     """Say where the work is when the model cannot be written."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         raise OutputError(
-            f"the model could not be written to {out}: {error}. The last checkpoint is kept in {path_of(out)}: once "
-            "there is room, the same command goes on from it"
+            f"the model could not be written to {run.out}: {error}; {run.where_kept()}: once there is room, the "
+            f"same command {'trains anew' if run.saved is None else 'goes on from it'}"
         ) from None
 
 

@@ -146,7 +146,8 @@ def collapse(rate: float, found: Validation | None, terms: str) -> str | None:
         signs.append(f"no dimension of {len(found.kl)} is active (variance of the posterior mean >= {ACTIVE})")
     if not signs:
         return None
-    asked = "as only the KL term was trained" if terms == "kl" else "try a lower beta, kl_warm_up or free_bits"
+    causes = {"kl": "as only the KL term was trained", "reconstruction": "without the KL term, train for longer"}
+    asked = causes.get(terms, "try a lower beta, kl_warm_up or free_bits")
     return (
         f"Posterior collapse: {' and '.join(signs)}. Every posterior is about the prior N(0, I), and latents say "
         f"nothing about their images; {asked}."
