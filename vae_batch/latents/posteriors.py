@@ -96,7 +96,8 @@ class Posteriors:
     def take(self, positions: I64) -> pa.Table:
         """Read `id`, `mean` and `variance` of rows by their position among those that count, ascending."""
         rows = positions if all(part.chosen is None for part in self.parts) else self._rows(positions)
-        return take([(part.location, part.rows) for part in self.parts], rows, ["id", "mean", "variance"])
+        files = [(part.location, part.rows) for part in self.parts]
+        return pa.concat_tables(take(files, rows, ["id", "mean", "variance"]))
 
     def _rows(self, positions: I64) -> I64:
         """From positions among the rows that count to rows of all."""

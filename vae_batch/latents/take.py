@@ -21,8 +21,8 @@ KEPT_GROUPS = 2
 """Row groups kept in memory, each of about 32 MB where this package wrote it: consecutive images lie in one or two."""
 
 
-def take(files: Sequence[tuple[str, int]], positions: I64, columns: Sequence[str]) -> pa.Table:
-    """Read rows of several files, which count through.
+def take(files: Sequence[tuple[str, int]], positions: I64, columns: Sequence[str]) -> list[pa.Table]:
+    """Read rows of several files, which count through; give them in tables, in order.
 
     Args:
         files: locations and how many rows each must have.
@@ -40,7 +40,7 @@ def take(files: Sequence[tuple[str, int]], positions: I64, columns: Sequence[str
         location, rows = files[number]
         within = positions[home == number] - (int(ends[number]) - rows)
         found += _of_file(location, rows, within, tuple(columns))
-    return pa.concat_tables(found)
+    return found
 
 
 def _of_file(location: str, rows: int, within: I64, columns: tuple[str, ...]) -> Iterator[pa.Table]:

@@ -40,7 +40,8 @@ class Given:
         index = np.arange(first, max(first, min(first + count, self.total)))
         latents: F32 = np.zeros((count, self.dims), np.float32)
         if len(index):
-            latents[: len(index)] = numbers(take(self.files, index, [self.column])[self.column], np.float32)
+            found = take(self.files, index, [self.column])  # each file may have lists of its own kind
+            latents[: len(index)] = np.concatenate([numbers(table[self.column], np.float32) for table in found])
         return Drawn(latents, {"source_row": list(range(first, first + count))})
 
 
@@ -72,24 +73,19 @@ def open_given(location: str, column: str, dims: int) -> tuple[Given, str]:
 
 
 def _files(location: str) -> list[str]:
-    listed = (
-        sorted(name for name in storage.list_files(location) if name.endswith(".parquet")) if _folder(location) else []
-    )
-    if listed:
-        return [storage.join(location, name) for name in listed]
-    if _folder(location) or not storage.exists(location):
+    """Give the Parquet file of this name, or those of this folder. Raises SpecError."""
+    try:
+        found = [storage.join(location, n) for n in sorted(storage.list_files(location)) if n.endswith(".parquet")]
+    except NotADirectoryError:
+        found = [location]
+    if not found and storage.is_remote(location) and storage.exists(location):
+        found = [location]
+    if not found:
         raise SpecError(
             f"--latents {location}: give a Parquet file, or a folder with files that end in .parquet (those of a data "
             "set of this package are in its folder data)"
         )
-    return [location]
-
-
-def _folder(location: str) -> bool:
-    try:
-        return bool(storage.list_files(location))
-    except NotADirectoryError:
-        return False
+    return found
 
 
 def _look(file: str, column: str) -> int:
@@ -113,7 +109,8 @@ def _checked(column: pa.Array, dims: int, where: str, before: int) -> npt.NDArra
     for row in np.flatnonzero(lengths != dims)[:1].tolist():
         what = "null" if lengths[row] < 0 else f"{lengths[row]} numbers"
         raise SpecError(f"{where}, row {before + row}: {what}, and a latent of this model has {dims}")
-    values = numbers(column, np.float32)
+    with np.errstate(over="ignore"):
+        values = numbers(column, np.float32)
     for row in np.flatnonzero(~np.isfinite(values).all(1))[:1].tolist():
         raise SpecError(f"{where}, row {before + row}: a number is null, not finite, or too large for float32")
     return values
