@@ -16,11 +16,13 @@ import vae_batch
 from tests.cluster.test_encode import Lines
 from tests.cluster.test_generate import generate_spec, pixels, rows
 from tests.conftest import FACES, snapshot, spec
+from tests.s3 import S3
 from vae_batch.cluster.generate import generate
 from vae_batch.cluster.verify import verify_by_recomputing
 from vae_batch.errors import MismatchError, SpecError
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
+from vae_batch.latents.read import open_parts
 from vae_batch.samplers import read_density
 
 
@@ -182,3 +184,29 @@ def test_replicas_do_not_matter_to_latents_of_a_data_set(encoded: Path, model: P
         more = {"where": "row % 3 = 0", "draws": 2, "replicas": replicas}
         vae_batch.generate(from_data(model, encoded, tmp_path / str(replicas), "posterior", **more))
     assert snapshot(tmp_path / "1") == snapshot(tmp_path / "2")
+
+
+def test_all_of_it_on_an_object_store_that_fails_now_and_then(
+    s3: S3, encoded: Path, fitted: Path, model: Path, tmp_path: Path
+) -> None:
+    s3.put_tree(encoded, "faces/made/latents")
+    s3.put_tree(fitted / "data", "faces/made/mine")
+    s3.fail_every(15)
+    latents, where = s3.uri("faces/made/latents"), {"where": "row % 2 = 0"}
+    vae_batch.generate(from_data(model, latents, s3.uri("faces/made/posterior"), "posterior", **where))
+    vae_batch.generate(fitted_spec(model, latents, s3.uri("faces/made/fitted")))
+    vae_batch.generate(from_data(model, s3.uri("faces/made/mine"), s3.uri("faces/made/given"), "given"))
+    one = s3.uri("faces/made/mine/part-000001.parquet")
+    vae_batch.generate(from_data(model, one, tmp_path / "one", "given"))
+    s3.heal()
+    vae_batch.generate(from_data(model, encoded, tmp_path / "posterior", "posterior", **where))
+    assert there(s3.uri("faces/made/posterior")) == rows(tmp_path / "posterior")
+    wanted = rows(fitted)
+    assert [r["component"] for r in there(s3.uri("faces/made/fitted"))] == [r["component"] for r in wanted]
+    assert [r["image"] for r in there(s3.uri("faces/made/given"))] == [r["image"] for r in wanted]
+    assert [r["latent"] for r in rows(tmp_path / "one")] == [r["latent"] for r in wanted[25:50]]
+
+
+def there(out: str) -> list[dict[str, Any]]:
+    layout = Layout.of(out)
+    return open_parts(layout, sorted(layout.parts()[0])).to_table().to_pylist()

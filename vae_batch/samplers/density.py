@@ -55,7 +55,7 @@ def read_density(location: str) -> tuple[Density, str]:
     """
     try:
         data = storage.read_bytes(location)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise OutputError(f"{location}: there is no such fit file") from None
     try:
         (length,) = struct.unpack("<Q", data[:8])
