@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_batch import noise as module
-from vae_batch.noise import noise
+from vae_batch.noise import noise, uniform
 
 ids = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5)
 
@@ -73,5 +73,19 @@ def test_logarithm_sine_and_cosine_are_right() -> None:
     assert np.abs(cosine - np.cos(2 * np.pi * (words * 2.0**-32))).max() < 1e-14
 
 
+def test_uniform_golden_values() -> None:
+    """They too decide what people's files hold."""
+    assert [x.hex() for x in uniform(7, ["fitted/0/component", "é"]).tolist()] == GOLDEN_UNIFORM
+    assert len(uniform(7, [])) == 0
+
+
+def test_it_is_uniform_and_a_function_of_seed_and_id() -> None:
+    u = uniform(3, [f"id {i}" for i in range(20_000)])
+    assert u.dtype == np.float64 and u.min() >= 0 and u.max() < 1
+    assert np.abs(np.sort(u) - np.arange(20_000) / 20_000).max() < 1.95 / math.sqrt(20_000)
+    assert u[17] == uniform(3, ["id 17"])[0] != uniform(4, ["id 17"])[0]
+
+
+GOLDEN_UNIFORM = ["0x1.5893d38fe1320p-2", "0x1.75277638b5b84p-1"]
 GOLDEN_FIRST = ["-0x1.95619a0000000p-2", "-0x1.ac1b5e0000000p-5", "0x1.3351ca0000000p-1", "0x1.e457f00000000p-2"]
 GOLDEN_LAST = ["-0x1.c9308a0000000p-1", "-0x1.b9fe6c0000000p-2", "-0x1.cc26a60000000p+0", "-0x1.562dc00000000p+0"]

@@ -1,4 +1,4 @@
-"""Standard normals that are a pure function of (seed, id, draw): same input, same bytes, on any machine.
+"""Standard normals (and uniform numbers) as a pure function of (seed, id, draw): same input, same bytes, anywhere.
 
 Counter-based: Philox-4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 SC 2011) with key = seed and counter = (block, draw, blake2b-64(id)); each block of four 32-bit words gives four
@@ -52,6 +52,22 @@ def noise(seed: int, ids: Sequence[str], dims: int, draws: int = 1) -> npt.NDArr
         words = _philox(seed, np.arange(blocks, dtype=np.uint64), draw_R[rows], hash_R[rows])
         out[rows] = _box_muller(words).reshape(-1, blocks * 4)
     return out[:, :dims].reshape(len(ids), draws, dims)
+
+
+def uniform(seed: int, ids: Sequence[str]) -> F64:
+    """Draw a uniform number for each id, of 53 bits of the same words; give it ids that have no normals.
+
+    Args:
+        seed: 0 <= seed < 2**64.
+        ids: N names.
+
+    Returns:
+        (N,), in [0, 1).
+    """
+    hashes = np.array([_hash(i) for i in ids], dtype=np.uint64)
+    words = _philox(seed, np.zeros(1, np.uint64), np.zeros(len(ids), np.uint64), hashes)
+    high, low = words[0][:, 0] >> np.uint64(5), words[1][:, 0] >> np.uint64(6)
+    return (high.astype(np.float64) * float(1 << 26) + low.astype(np.float64)) * 2.0**-53
 
 
 def _hash(image_id: str) -> int:

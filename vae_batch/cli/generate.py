@@ -24,13 +24,30 @@ def run_generate(spec: GenerateSpec, verbose: bool) -> None:
 @click.command()
 @MODEL
 @click.option("--out", required=True, help="The output data set's folder; the same one goes on where it stopped.")
-@click.option("--count", type=int, help="Images; a larger count into the same OUT adds to it.")
+@click.option(
+    "--count",
+    type=int,
+    help="Images; a larger count into the same OUT adds to it.  [default: all that --latents gives]",
+)
 @click.option("--indices", metavar="I,J-K,...", help="Only the images of these numbers, from 0; instead of --count.")
 @click.option(
-    "--sampler", type=click.Choice(["prior"]), default="prior", show_default=True, help="Where latents come from."
+    "--sampler",
+    type=click.Choice(["prior", "fitted", "posterior", "reconstruct", "given"]),
+    default="prior",
+    show_default=True,
+    help="prior: N(0, I). fitted: a density fitted to encoded posteriors. posterior: draws around encoded images. "
+    "reconstruct: their means. given: your own latents.",
 )
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Standard deviation of the prior.")
-@click.option("--truncation", type=float, metavar="T", help="Draw numbers beyond T standard deviations anew.")
+@click.option(
+    "--latents", metavar="ENCODED", help="Encoded data set of the same model; given: Parquet, a folder of it."
+)
+@click.option("--where", metavar="SQL", help="Only the rows of ENCODED for which it is true: 'Smiling AND NOT Male'.")
+@click.option("--components", type=int, default=1, show_default=True, help="fitted: Gaussians.")
+@click.option("--fit", metavar="FILE", help="fitted: the fit of an earlier job (OUT/.vae_batch/fit-*), not --latents.")
+@click.option("--draws", type=int, default=1, show_default=True, help="posterior: for each encoded image.")
+@click.option("--latent-column", default="latent", show_default=True, help="given: lists of floats.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="prior, fitted: factor of the spread.")
+@click.option("--truncation", type=float, metavar="T", help="prior: draw numbers beyond T standard deviations anew.")
 @click.option(
     "--codec", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True, help="Of the pictures."
 )
@@ -48,6 +65,9 @@ def command(verbose: bool, **values: Any) -> None:
     Example:
       vae-batch generate --model model/ --out synthetic/ --count 10000
       vae-batch generate --model model/ --out two/ --indices 17,4093
+      vae-batch generate --model model/ --out smiling/ --count 10000 --sampler fitted --latents latents/ \\
+        --components 10 --where 'Smiling AND NOT "5_o_Clock_Shadow"'
+      vae-batch generate --model model/ --out more/ --sampler posterior --latents latents/ --draws 4
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 finished with too many rejects, 75 interrupted: run again to go on.
     """

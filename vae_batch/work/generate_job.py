@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,11 @@ from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import open_plan, write_plan
 from vae_batch.models import ModelCard, describe_model, resolve_model
 from vae_batch.models.reference import absolute_reference
-from vae_batch.samplers import Prior, Sampler
+from vae_batch.samplers import Sampler
 from vae_batch.sources import default_unit_size
 from vae_batch.specs import Codec, GenerateSpec, Precision
 from vae_batch.types import Piece, Unit
+from vae_batch.work.origin import Origin, keep_fit, origin_of, with_fit
 
 if TYPE_CHECKING:
     from vae_batch.work.maker import UnitMaker
@@ -65,6 +65,7 @@ class Prepared:
     spec: GenerateSpec
     layout: Layout
     job: GenerateJob
+    origin: Origin
     unit_size: int
     fields: dict[str, Any]
     existing: JobFile | None
@@ -88,16 +89,17 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
         raise SpecError(f"{spec.model} has no decoder: give a folder with encoder.pt2 and decoder.pt2")
     spec, remarks = _fitting(spec, card)
     size = _image_size(spec, card)
-    sampler = Prior(math.prod(card.latent_shape), spec.seed, spec.temperature, spec.truncation)
+    origin = origin_of(spec, card)
+    spec = _amount(spec, origin.sampler.total)
     schema = GenerateSchema(
         latent_shape=tuple(card.latent_shape),
         image_bytes=int(size * size * PICTURE_BYTES[spec.codec]),
-        origin=tuple((field.name, str(field.type)) for field in sampler.columns()),
+        origin=tuple((field.name, str(field.type)) for field in origin.sampler.columns()),
         metadata=_metadata(spec, card),
     )
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(sum(map(len, spec.runs())), schema.row_bytes)
-    fields = fingerprint_fields(spec, card, size, unit_size)
+    fields = fingerprint_fields(spec, card, origin, size, unit_size)
     if existing:
         check_same(layout, existing, fields)
     job = GenerateJob(
@@ -106,7 +108,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
         fingerprint="",
         card=card,
         image_size=size,
-        sampler=sampler,
+        sampler=origin.sampler,
         schema=schema,
         codec=spec.codec,
         quality=spec.quality,
@@ -115,7 +117,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
         batch_size=spec.batch_size,
         trust_model_code=spec.trust_model_code,
     )
-    return Prepared(spec, layout, job, unit_size, fields, existing, remarks)
+    return Prepared(spec, layout, job, origin, unit_size, fields, existing, [*remarks, *origin.remarks])
 
 
 def open_generate(prepared: Prepared, say: Callable[[str], None] = lambda line: None) -> tuple[JobFile, GenerateJob]:
@@ -127,12 +129,14 @@ def open_generate(prepared: Prepared, say: Callable[[str], None] = lambda line: 
     layout, existing = prepared.layout, prepared.existing
     layout.make()
     if existing is None:
-        _job_file(prepared, units(prepared.spec.runs(), prepared.unit_size)).create(layout)
+        source = keep_fit(prepared.origin, layout, say)
+        _job_file(prepared, units(prepared.spec.runs(), prepared.unit_size), source).create(layout)
     else:
         _grow(prepared, existing, say)
     file = JobFile.load(layout)
     check_same(layout, file, prepared.fields)
-    return file, replace(prepared.job, fingerprint=file.fingerprint)
+    sampler = with_fit(prepared.job.sampler, layout, file.source)
+    return file, replace(prepared.job, fingerprint=file.fingerprint, sampler=sampler)
 
 
 def _grow(prepared: Prepared, existing: JobFile, say: Callable[[str], None]) -> None:
@@ -149,7 +153,7 @@ def _grow(prepared: Prepared, existing: JobFile, say: Callable[[str], None]) -> 
     plan = open_plan(prepared.layout, existing.plan)
     behind = units([range(have, wanted)], prepared.unit_size, len(plan))
     before = (plan[number] for number in range(len(plan)))
-    _job_file(prepared, _chain(before, behind)).save(prepared.layout)
+    _job_file(prepared, _chain(before, behind), existing.source).save(prepared.layout)
 
 
 def _chain(*parts: Iterator[Unit]) -> Iterator[Unit]:
@@ -157,15 +161,17 @@ def _chain(*parts: Iterator[Unit]) -> Iterator[Unit]:
         yield from part
 
 
-def _job_file(prepared: Prepared, planned: Iterator[Unit]) -> JobFile:
+def _job_file(prepared: Prepared, planned: Iterator[Unit], source: dict[str, Any]) -> JobFile:
     """Write the plan, and make the job file that names it."""
-    spec = prepared.spec.model_copy(update={"model": prepared.job.model, "out": storage.absolute(prepared.spec.out)})
+    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit")}
+    here = {name: path and storage.absolute(path) for name, path in paths.items()}
+    spec = prepared.spec.model_copy(update={"model": prepared.job.model, **here})
     return JobFile(
         kind="generate",
         fields=prepared.fields,
         spec=spec.model_dump(mode="json"),
         model=prepared.job.card.to_dict(),
-        source={},
+        source=source,
         labels=(),
         plan=write_plan(prepared.layout, planned),
         history=(),
@@ -192,15 +198,16 @@ def _unit(number: int, pieces: list[Piece]) -> Unit:
     return Unit(number, tuple(pieces), sum((p.end or 0) - p.start for p in pieces), 0)
 
 
-def fingerprint_fields(spec: GenerateSpec, card: ModelCard, image_size: int, unit_size: int) -> dict[str, Any]:
+def fingerprint_fields(
+    spec: GenerateSpec, card: ModelCard, origin: Origin, image_size: int, unit_size: int
+) -> dict[str, Any]:
     """What the fingerprint is made of: all that the user asked for and that determines values; not how many."""
     fields: dict[str, Any] = {
         "kind": "generate",
         "model": card.digest,
         "sampler": spec.sampler,
         "seed": spec.seed,
-        "temperature": spec.temperature,
-        "truncation": spec.truncation,
+        **origin.fields,
         "image_size": image_size,
         "codec": spec.codec,
         "quality": spec.quality,
@@ -222,6 +229,17 @@ def _fitting(spec: GenerateSpec, card: ModelCard) -> tuple[GenerateSpec, list[st
         "in its config.json). bf16 has the range of fp32."
     )
     return spec.model_copy(update={"precision": precision}), [remark]
+
+
+def _amount(spec: GenerateSpec, total: int | None) -> GenerateSpec:
+    """Take all that the latents give where the spec does not say. Raises SpecError: it asks for more."""
+    if spec.count is None and spec.indices is None:
+        return spec.model_copy(update={"count": total})
+    last = spec.runs()[-1].stop
+    if total is not None and last > total:
+        asked = f"--count {spec.count}" if spec.count else f"--indices up to {last - 1}"
+        raise SpecError(f"{asked}: the sampler {spec.sampler} makes {total:,} images of {spec.latents}, from 0")
+    return spec
 
 
 def _image_size(spec: GenerateSpec, card: ModelCard) -> int:

@@ -1,0 +1,153 @@
+"""The posteriors of an encoded data set, or of a choice of its rows: streamed, or single ones by their position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_batch import storage
+from vae_batch.errors import OutputError, SpecError
+from vae_batch.latents.footer import read_footers
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.read import open_parts
+from vae_batch.latents.take import I64, numbers, read_through, take
+from vae_batch.latents.where import choose
+
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PosteriorPart:
+    """One part: how many rows it has, and which of them count."""
+
+    unit: int
+    location: str
+    rows: int
+    chosen: bytes | None = None
+    """A bit for each row (`numpy.packbits`); None: all."""
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Give (rows,): which count."""
+        if self.chosen is None:
+            return np.ones(self.rows, bool)
+        return np.unpackbits(np.frombuffer(self.chosen, np.uint8), count=self.rows).astype(bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Posteriors:
+    """Plain data that travels: a few words for each part, and a bit for each row where rows were chosen."""
+
+    out: str
+    model: str
+    """Digest of the model that encoded them."""
+    dims: int
+    digest: str
+    """Of the job that encoded them, and of the rows of each part."""
+    parts: tuple[PosteriorPart, ...]
+    planned: int
+    """Parts that there will be once all is encoded."""
+    counts: tuple[int, ...]
+    """Rows of each part that count."""
+
+    @property
+    def total(self) -> int:
+        """Rows that count."""
+        return sum(self.counts)
+
+    def where(self, expression: str) -> Posteriors:
+        """Choose rows by an SQL expression over the columns.
+
+        Raises:
+            SpecError: it is wrong, or chooses nothing; the message names the columns.
+        """
+        layout = Layout(self.out)
+        data = open_parts(layout, [part.unit for part in self.parts])
+        masks = list(choose(data, expression, [part.rows for part in self.parts]))
+        counts = tuple(int(mask.sum()) for mask in masks)
+        if not sum(counts):
+            raise SpecError(
+                f"--where {expression!r} chooses none of the {self.total:,} rows of {self.out}; the columns are "
+                f"{', '.join(data.schema.names)}"
+            )
+        parts = [replace(p, chosen=np.packbits(m).tobytes()) for p, m in zip(self.parts, masks, strict=True)]
+        return replace(self, parts=tuple(parts), counts=counts)
+
+    def batches(self) -> Iterator[tuple[F64, F64]]:
+        """Iterate over the rows that count: (N, D) means and variances, at most 1,024 rows and about 32 MB at a time.
+
+        A deterministic autoencoder's variances are zero.
+        """
+        for part, count in zip(self.parts, self.counts, strict=True):
+            if not count:
+                continue
+            mask, at = part.mask(), 0
+            for batch in read_through(part.location, part.rows, ["mean", "variance"]):
+                here = mask[at : at + len(batch)]
+                at += len(batch)
+                if here.any():
+                    yield _moments(batch.filter(pa.array(here)))
+
+    def take(self, positions: I64) -> pa.Table:
+        """Read `id`, `mean` and `variance` of rows by their position among those that count, ascending."""
+        rows = positions if all(part.chosen is None for part in self.parts) else self._rows(positions)
+        files = [(part.location, part.rows) for part in self.parts]
+        return pa.concat_tables(take(files, rows, ["id", "mean", "variance"]))
+
+    def _rows(self, positions: I64) -> I64:
+        """From positions among the rows that count to rows of all."""
+        ends, before = np.cumsum(self.counts), np.cumsum([0, *(part.rows for part in self.parts)])
+        home = np.searchsorted(ends, positions, side="right")
+        rows = np.empty(len(positions), np.int64)
+        for number in np.unique(home).tolist():
+            within = positions[home == number] - (ends[number] - self.counts[number])
+            rows[home == number] = np.flatnonzero(self.parts[number].mask())[within] + before[number]
+        return rows
+
+
+def _moments(batch: pa.RecordBatch) -> tuple[F64, F64]:
+    mean = numbers(batch.column("mean"), np.float64)
+    if batch.column("variance").null_count:
+        return mean, np.zeros_like(mean)
+    return mean, numbers(batch.column("variance"), np.float64)
+
+
+def open_posteriors(out: str) -> Posteriors:
+    """Open an encoded data set, finished or not; reads footers only.
+
+    Raises:
+        OutputError: it is none, has no row yet, or a part is damaged.
+        SpecError: its latents were scaled.
+    """
+    layout = Layout.of(out)
+    job = JobFile.load(layout)
+    if job.kind != "encode":
+        raise OutputError(f"{layout.out} has generated images, and no posteriors: encode it first")
+    if job.fields.get("scaled"):
+        raise SpecError(
+            f"{layout.out} was encoded with --scaled: its latents are those that a diffusion model takes, not those "
+            "that the decoder does. Encode without --scaled"
+        )
+    units = sorted(layout.parts()[0])
+    parts, known = [], []
+    for unit, footer in zip(units, read_footers(layout.part(u) for u in units), strict=True):
+        if isinstance(footer, OutputError):
+            raise footer
+        parts.append(PosteriorPart(unit, layout.part(unit), footer.rows))
+        known.append([unit, footer.rows, footer.ids_sha256, footer.values_sha256])
+    if not sum(part.rows for part in parts):
+        raise OutputError(f"{layout.out} has no row yet; see `vae-batch status {out}`")
+    return Posteriors(
+        out=layout.out,
+        model=job.model["digest"],
+        dims=math.prod(job.model["latent_shape"]),
+        digest=storage.json_sha256([job.fingerprint, known]),
+        parts=tuple(parts),
+        planned=job.plan.units,
+        counts=tuple(part.rows for part in parts),
+    )
