@@ -92,6 +92,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
     schema = GenerateSchema(
         latent_shape=tuple(card.latent_shape),
         image_bytes=int(size * size * PICTURE_BYTES[spec.codec]),
+        pictures=spec.format,
         origin=tuple((field.name, str(field.type)) for field in sampler.columns()),
         metadata=_metadata(spec, card),
     )
@@ -202,6 +203,7 @@ def fingerprint_fields(spec: GenerateSpec, card: ModelCard, image_size: int, uni
         "temperature": spec.temperature,
         "truncation": spec.truncation,
         "image_size": image_size,
+        "format": spec.format,
         "codec": spec.codec,
         "quality": spec.quality,
         "precision": spec.precision,
