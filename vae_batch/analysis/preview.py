@@ -56,6 +56,8 @@ def preview(out: str, file: str | Path, rows: int | None = None, columns: int | 
     if JobFile.load(layout).kind != "generate":
         raise OutputError(f"{layout.out} is an encoded data set: it has posteriors, and no pictures to show")
     wanted = (rows or ROWS) * (columns or MOST_COLUMNS)
+    if wanted * LEAST**2 > MOST_PIXELS:
+        raise SpecError(f"a sheet of {wanted:,} images is too large: give fewer --rows or --columns")
     head = list(islice(_rows(layout, pictures=False), wanted))
     if not head:
         raise OutputError(f"{layout.out} has no picture yet; see `vae-batch status {out}`")
