@@ -39,13 +39,18 @@ class GenerateSchema:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row, about."""
-        return (self.image_bytes if self.pictures == "parquet" else 120) + 4 * self.dims + 80 + 16 * len(self.origin)
+        """Bytes of a row and its picture, about, wherever that is."""
+        return self.image_bytes + self._own_bytes
+
+    @property
+    def _own_bytes(self) -> int:
+        return 4 * self.dims + 80 + 16 * len(self.origin)
 
     @property
     def row_group_rows(self) -> int:
         """Rows of a row group: about 32 MB, a function of the spec; `RowGroups` counts the pictures' own bytes."""
-        return max(1, min(8192, ROW_GROUP_BYTES // self.row_bytes))
+        row = self.row_bytes if self.pictures == "parquet" else self._own_bytes
+        return max(1, min(8192, ROW_GROUP_BYTES // row))
 
     def arrow(self) -> pa.Schema:
         """Build the schema, with the features by which `datasets` shows pictures."""
