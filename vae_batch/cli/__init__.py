@@ -18,6 +18,8 @@ COMMANDS = {
     "inspect": "Say what a model is, and how fast it encodes and decodes here.",
     "encode": "Encode a collection: posterior means, variances and samples to Parquet, exactly once.",
     "generate": "Generate a synthetic data set: pictures decoded from drawn latents, exactly once.",
+    "resample": "Draw anew from stored posteriors: no model, no images.",
+    "preview": "Show a generated data set: a contact sheet with captions.",
     "plan": "Say what `encode` would do, and how long it would take, before anything is spent.",
     "run": "Run a job from a spec file (YAML).",
     "status": "Say how far a job is.",

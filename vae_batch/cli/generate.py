@@ -49,6 +49,13 @@ def run_generate(spec: GenerateSpec, verbose: bool) -> None:
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="prior, fitted: factor of the spread.")
 @click.option("--truncation", type=float, metavar="T", help="prior: draw numbers beyond T standard deviations anew.")
 @click.option(
+    "--format",
+    type=click.Choice(["parquet", "webdataset", "folder"]),
+    default="parquet",
+    show_default=True,
+    help="Where pictures go: into the parts, into tars, or into folders with a metadata.csv.",
+)
+@click.option(
     "--codec", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True, help="Of the pictures."
 )
 @click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100.  [default: 95]")

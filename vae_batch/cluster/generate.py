@@ -7,8 +7,9 @@ from vae_batch.cluster.job import carry_out
 from vae_batch.cluster.report import Report, Silent
 from vae_batch.cluster.signals import interruptible
 from vae_batch.errors import InterruptedJobError
-from vae_batch.latents.summary import Summary
+from vae_batch.latents.summary import Summary, finished_summary
 from vae_batch.specs import GenerateSpec
+from vae_batch.work.generate_card import remove_card, write_card
 from vae_batch.work.generate_job import open_generate, prepare_generate
 
 
@@ -35,7 +36,12 @@ def generate(spec: GenerateSpec, report: Report | None = None, verbose: bool = F
             for remark in prepared.remarks:
                 report.say(remark)
             file, job = open_generate(prepared, report.say)
+            layout = prepared.layout
+            if finished_summary(layout, file) is None:
+                remove_card(layout)
             summary = carry_out(job, prepared.spec, file, report, verbose)
+            if summary.complete:
+                write_card(layout, file, summary)
             return check_rejects(summary, spec.max_reject_rate)
     except InterruptedJobError as error:
         raise InterruptedJobError(how_to_go_on(spec.out, str(error))) from None

@@ -36,6 +36,8 @@ class Footer:
     notes: dict[str, dict[str, int]]
     """Labels that did not fit (`nulls`), unforeseen keys, sidecars without labels, images without a row in a label file
     (`unmatched`), and why images were left out (`excluded`), by name."""
+    files: dict[str, str]
+    """sha256 of the files beside the part, by their path in OUT; none for each picture, which has a row."""
     fp32_rows: list[int]
     """Rows of the part that were made in fp32 because reduced precision gave no finite value."""
 
@@ -62,6 +64,7 @@ def read_footer(path: str | Path) -> Footer:
             skipped=int(ours["skipped"]),
             excluded=int(ours["excluded"]),
             notes=json.loads(ours["notes"]),
+            files=json.loads(ours.get("files", "{}")),
             fp32_rows=json.loads(ours["fp32_rows"]),
             **{
                 k: ours[k]

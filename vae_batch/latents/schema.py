@@ -15,7 +15,7 @@ from vae_batch.types import Scaling
 
 ROW_GROUP_BYTES = 32 << 20
 
-_UNIQUE = frozenset(["id", "sha256", "image.path"])
+_UNIQUE = frozenset(["id", "sha256", "file", "image.path"])
 """Texts of which no two are alike."""
 
 

@@ -23,6 +23,7 @@ from vae_batch.latents.generated import image_id
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.part import read_rejects
+from vae_batch.latents.pictures import PictureReader, wrong_files, wrong_pictures
 from vae_batch.latents.plan import Plan, open_plan
 from vae_batch.latents.read import open_parts
 from vae_batch.latents.retry import load_retry
@@ -128,6 +129,7 @@ def _footer(layout: Layout, job: JobFile, plan: Plan, unit: int, footer: Footer)
         yield f"{footer.rejects} rejects and the rejects file {footer.rejects_file!r} do not go together"
     if footer.rejects_file:
         yield from _rejects(layout, unit, footer)
+    yield from wrong_files(layout, footer.files)
 
 
 def _rejects(layout: Layout, unit: int, footer: Footer) -> Iterator[str]:
@@ -145,11 +147,15 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
     """Read a part's rows, a batch at a time, and check digests and values."""
     findings: dict[str, None] = {}
     try:
-        with storage.open_input(layout.part(unit)) as part, pq.ParquetFile(part) as file:
+        with (
+            storage.open_input(layout.part(unit)) as part,
+            pq.ParquetFile(part) as file,
+            PictureReader(layout) as pictures,
+        ):
             digests = Digests(file.schema_arrow)
             for batch in file.iter_batches(rows_at_a_time(file), use_threads=False):
                 digests.update(batch)
-                findings.update(dict.fromkeys(_batch(job, batch)))
+                findings.update(dict.fromkeys(_batch(job, batch, pictures)))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         return [*findings, f"its rows cannot be read: {type(error).__name__}: {error}"]
     if digests.ids_sha256() != footer.ids_sha256:
@@ -159,11 +165,13 @@ def _values(layout: Layout, job: JobFile, unit: int, footer: Footer) -> list[str
     return list(findings)
 
 
-def _batch(job: JobFile, batch: pa.RecordBatch) -> Iterator[str]:
-    yield from _posteriors(job, batch) if job.kind == "encode" else _pictures(job, batch)
+def _batch(job: JobFile, batch: pa.RecordBatch, pictures: PictureReader) -> Iterator[str]:
+    yield from _posteriors(job, batch) if job.kind == "encode" else _pictures(job, batch, pictures)
 
 
-def _pictures(job: JobFile, batch: pa.RecordBatch) -> Iterator[str]:
+def _pictures(job: JobFile, batch: pa.RecordBatch, pictures: PictureReader) -> Iterator[str]:
+    if "file" in batch.schema.names:
+        yield from wrong_pictures(pictures, batch.column("file").to_pylist(), batch.column("sha256").to_pylist())
     if not np.isfinite(_floats(batch.column("latent"))).all():
         yield "latent is not finite in some rows"
     if batch.column("seed").to_pylist() != [job.fields["seed"]] * len(batch):

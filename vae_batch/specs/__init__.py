@@ -2,7 +2,7 @@
 
 from vae_batch.specs.base import Precision, Seed, Spec
 from vae_batch.specs.encode import EncodeSpec
-from vae_batch.specs.generate import Codec, GenerateSpec
+from vae_batch.specs.generate import Codec, GenerateSpec, PictureFormat
 from vae_batch.specs.images import ImagesSpec
 from vae_batch.specs.load import KINDS, load_spec
 from vae_batch.specs.train import TrainSpec
@@ -14,6 +14,7 @@ __all__ = [
     "EncodeSpec",
     "GenerateSpec",
     "ImagesSpec",
+    "PictureFormat",
     "Precision",
     "Seed",
     "Spec",

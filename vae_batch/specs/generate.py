@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from vae_batch.specs.work import WorkSpec
 
 Codec = Literal["png", "jpeg", "webp"]
+PictureFormat = Literal["parquet", "webdataset", "folder"]
 SamplerName = Literal["prior", "fitted", "posterior", "reconstruct", "given"]
 
 SAMPLER_OPTIONS: dict[SamplerName, tuple[str, ...]] = {
@@ -53,6 +54,10 @@ class GenerateSpec(WorkSpec):
     """prior: draw numbers beyond this many standard deviations anew (Brock et al. 2019); None: none."""
     image_size: int | None = Field(default=None, ge=8, le=4096)
     """Pixels a side; None: the model's own."""
+    format: PictureFormat = "parquet"
+    """Where pictures go. parquet: into the parts; webdataset: a tar for each unit, with a JSON for each picture;
+    folder: subfolders of at most 1,000 with a metadata.csv. The parts of the last two name each picture and its
+    sha256."""
     codec: Codec = "png"
     """Of the pictures: png keeps every bit."""
     quality: int | None = Field(default=None, ge=1, le=100)

@@ -24,6 +24,7 @@ from vae_batch.samplers import Drawn
 from vae_batch.types import Receipt, Reject, Unit
 from vae_batch.work.clock import Clock
 from vae_batch.work.maker import UnitMaker
+from vae_batch.work.outlets import Outlet, outlet
 from vae_batch.work.prefetch import prefetch
 from vae_batch.work.render import Pictures, Renderer
 from vae_batch.work.rows import to_array
@@ -70,23 +71,34 @@ class UnitGenerator(UnitMaker):
         self._pool = None if self.alone else ThreadPoolExecutor(threads, thread_name_prefix="codec")
 
     def _write(self, unit: Unit, layout: Layout, unfinished: Path) -> Receipt:
-        attempt, schema = _Attempt(self, unit), self.job.schema
+        schema = self.job.schema
         moments = Moments(schema.latent_shape, columns=("latent", None))
-        with PartWriter(unfinished, schema.arrow(), schema.row_group_rows, moments) as part:
+        with (
+            outlet(schema.pictures, layout, unit.number) as pictures,
+            PartWriter(unfinished, schema.arrow(), schema.row_group_rows, moments) as part,
+        ):
+            attempt = _Attempt(self, unit, pictures)
             for batch in attempt.batches():
                 with attempt.clock("write"):
                     part.write(batch)
             with attempt.clock("write"):
                 footer = attempt.footer()
+                footer["files"] = json.dumps(pictures.finish())
                 footer["rejects_file"] = write_rejects(layout, unit.number, attempt.rejects)
                 part.finish(footer)
         return attempt.receipt(part.rows, unfinished.stat().st_size)
 
 
+def _plain(value: Any) -> Any:
+    """Make a number of Python's of one of numpy's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
 class _Attempt:
     """One attempt at one unit, and all that is counted on the way."""
 
-    def __init__(self, generator: UnitGenerator, unit: Unit) -> None:
+    def __init__(self, generator: UnitGenerator, unit: Unit, outlet: Outlet) -> None:
+        self.outlet = outlet
         self.job, self.unit, self.clock = generator.job, unit, Clock()
         self.schema = self.job.schema.arrow()
         self.rejects: list[Reject] = []
@@ -143,13 +155,14 @@ class _Attempt:
         self, wanted: list[int], slots: npt.NDArray[np.int64], files: list[bytes], drawn: Drawn
     ) -> pa.RecordBatch:
         ids = [image_id(index) for index in wanted]
+        origin = {name: [_plain(values[slot]) for slot in slots] for name, values in drawn.origin.items()}
+        known = {"index": wanted, "seed": [self.job.seed] * len(ids), **origin}
+        facts = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
         columns: dict[str, Any] = {
             "id": ids,
-            "index": wanted,
-            "image": [{"bytes": data, "path": f"{i}.{self.job.codec}"} for i, data in zip(ids, files, strict=True)],
             "latent": drawn.latents[slots],
-            "seed": np.full(len(ids), self.job.seed, np.uint64),
-            **{name: [values[slot] for slot in slots] for name, values in drawn.origin.items()},
+            **known,
+            **self.outlet.write([f"{i}.{self.job.codec}" for i in ids], files, facts),
         }
         arrays = [to_array(columns[field.name], field.type, len(ids)) for field in self.schema]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)

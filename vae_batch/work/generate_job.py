@@ -94,6 +94,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
     schema = GenerateSchema(
         latent_shape=tuple(card.latent_shape),
         image_bytes=int(size * size * PICTURE_BYTES[spec.codec]),
+        pictures=spec.format,
         origin=tuple((field.name, str(field.type)) for field in origin.sampler.columns()),
         metadata=_metadata(spec, card),
     )
@@ -209,6 +210,7 @@ def fingerprint_fields(
         "seed": spec.seed,
         **origin.fields,
         "image_size": image_size,
+        "format": spec.format,
         "codec": spec.codec,
         "quality": spec.quality,
         "precision": spec.precision,

@@ -48,7 +48,15 @@ def pick(schema: pa.Schema, options: SourceOptions, title: str) -> Picked | None
     if image is None:
         return None
     check_id(options, {f.name: not types.is_nested(f.type) for f in schema}, title)
+    if _is_generated(schema):
+        named = options.id_column or "id"
+        return Picked(image, named, label_names(schema, options, {image, named, "latent"}))
     return Picked(image, options.id_column, label_names(schema, options, {image, options.id_column}))
+
+
+def _is_generated(schema: pa.Schema) -> bool:
+    """Whether `vae-batch generate` wrote a table: its rows have ids of their own, and latents that are no labels."""
+    return (schema.metadata or {}).get(b"vae_batch.kind") == b"generate" and {"id", "latent"} <= set(schema.names)
 
 
 def image_column(schema: pa.Schema, named: str | None, title: str) -> str | None:

@@ -1,0 +1,171 @@
+"""What a generated data set says of itself: README.md, a data set card as the Hugging Face hub reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from vae_batch import storage
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.pictures import FOLDERS, SHARDS
+from vae_batch.latents.summary import Summary
+from vae_batch.specs import GenerateSpec
+
+README = "README.md"
+
+_NOT_SAID = {"out", "replicas", "gpus_per_replica", "cpus_per_replica", "address", "units", "max_reject_rate"}
+"""Keys of the spec that say where and by whom, and not what."""
+
+_FILES = {"parquet": "data/*.parquet", "webdataset": f"{SHARDS}/*.tar", "folder": f"{FOLDERS}/**"}
+"""What holds the pictures, for `datasets`."""
+
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+_LARGEST = "n>10M"
+
+_CARD = """---
+{front}# license: none was chosen; name one here before you publish, and heed those of the model and its training images
+---
+
+# {count:,} synthetic images of {size}×{size} pixels
+
+Every image here was made by a model, a variational autoencoder; none is a photograph. A latent was drawn
+({sampler}), and the decoder made an image of it.
+
+**Licence: to be filled in** by who publishes this, here and in the first lines of this file.
+
+## What is in it
+
+{table}
+
+{pictures}
+
+{columns}
+
+```python
+import datasets
+
+images = datasets.load_dataset("PATH OR NAME OF THIS DATA SET", split="train")
+```
+
+## The model
+
+{model}
+
+## How it was made
+
+An image is a function of the model, the seed and its number alone. With this spec, `out` added,
+`vae-batch run generate.yaml` makes the data set again; `verify --recompute` compares.
+
+```yaml
+{spec}```
+
+{numerics}
+"""
+
+
+def write_card(layout: Layout, job: JobFile, summary: Summary) -> None:
+    """Write the card of a finished data set; one that is there, with what a person wrote into it, stays."""
+    if not storage.exists(_card(layout)):
+        storage.write_bytes(_card(layout), card_text(job, summary).encode(), layout.tmp)
+
+
+def remove_card(layout: Layout) -> None:
+    """Take the card away: the data set is to grow."""
+    storage.remove(_card(layout))
+
+
+def _card(layout: Layout) -> str:
+    return storage.join(layout.out, README)
+
+
+def card_text(job: JobFile, summary: Summary) -> str:
+    """Give the card, with neither times nor hosts: equal data sets have equal cards.
+
+    Args:
+        job: of the data set.
+        summary: its totals, of all units.
+    """
+    spec = GenerateSpec(**job.spec)
+    return _CARD.format(
+        front=_front(spec, summary),
+        count=summary.rows,
+        size=job.fields["image_size"],
+        sampler=f"sampler `{spec.sampler}`",
+        table=_table(
+            {
+                "images": f"{summary.rows:,}",
+                "not made, since the decoder gave no finite image": f"{summary.rejects:,}",
+                "pixels": f"{job.fields['image_size']}×{job.fields['image_size']}",
+                "pictures": spec.codec + (f", quality {spec.quality or 95}" if spec.codec != "png" else ""),
+                "numbers in a latent": "×".join(map(str, job.model["latent_shape"])),
+                "seed": str(spec.seed),
+            }
+        ),
+        pictures=_pictures(spec),
+        columns="Each row has the image's `index`, the `seed`, its `latent`, and where that came from.",
+        model=_model(job),
+        spec=_spec(spec),
+        numerics=_numerics(summary),
+    )
+
+
+def _front(spec: GenerateSpec, summary: Summary) -> str:
+    size = next((name for limit, name in _SIZES if summary.rows < limit), _LARGEST)
+    files = [{"split": "train", "path": _FILES[spec.format]}]
+    value = {
+        "configs": [{"config_name": "default", "data_files": files}],
+        "tags": ["synthetic", "vae", "variational-autoencoder", "vae_batch"],
+        "task_categories": ["unconditional-image-generation"],
+        "size_categories": [size],
+    }
+    return str(yaml.safe_dump(value, sort_keys=False))
+
+
+def _pictures(spec: GenerateSpec) -> str:
+    if spec.format == "parquet":
+        return "`data/*.parquet` hold the pictures, in the column `image`."
+    beside = f"`{SHARDS}/*.tar`, in the WebDataset convention" if spec.format == "webdataset" else f"`{FOLDERS}/`"
+    return (
+        f"The pictures are in {beside}; `data/*.parquet` are their index: the column `file` says where each is, "
+        "and `sha256` what its content is."
+    )
+
+
+def _model(job: JobFile) -> str:
+    training = job.model["extra"].get("training") or {}
+    source = (training.get("spec") or {}).get("source")
+    rows = {
+        "family": job.model["family"],
+        "model": f"`{_name(job.spec['model'])}`",
+        "digest (sha256)": f"`{job.model['digest']}`",
+        "parameters": f"{job.model['parameters']:,}",
+        "training images": f"`{_name(source)}`" if source else "not said by the model",
+    }
+    if "source_sha256" in training:
+        rows["fingerprint of the training images"] = f"`{training['source_sha256']}`"
+    return _table(rows)
+
+
+def _name(reference: str) -> str:
+    """A model or a source as it may be shown to others: of a path here only its last name, of a URI no host."""
+    return storage.name_of(reference) if reference.startswith("/") else reference.partition("?")[0]
+
+
+def _spec(spec: GenerateSpec) -> str:
+    values = yaml.safe_load(spec.to_yaml())
+    shown = {key: value for key, value in values.items() if key not in _NOT_SAID}
+    paths = {key: _name(shown[key]) for key in ("model", "latents", "fit") if isinstance(shown.get(key), str)}
+    return str(yaml.safe_dump({**shown, **paths}, sort_keys=False))
+
+
+def _numerics(summary: Summary) -> str:
+    lines = [", ".join(f"{key} {value}" for key, value in json.loads(text).items()) for text in summary.numerics]
+    return "Made with " + "; and with ".join(lines) + "."
+
+
+def _table(rows: Mapping[str, Any]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
