@@ -191,7 +191,7 @@ def test_all_of_it_on_an_object_store_that_fails_now_and_then(
 ) -> None:
     s3.put_tree(encoded, "faces/made/latents")
     s3.put_tree(fitted / "data", "faces/made/mine")
-    s3.fail_every(15)
+    s3.fail_every(40)
     latents, where = s3.uri("faces/made/latents"), {"where": "row % 2 = 0"}
     vae_batch.generate(from_data(model, latents, s3.uri("faces/made/posterior"), "posterior", **where))
     vae_batch.generate(fitted_spec(model, latents, s3.uri("faces/made/fitted")))
