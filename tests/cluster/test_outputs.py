@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ from vae_batch import storage
 from vae_batch.cluster.verify import verify_by_recomputing
 from vae_batch.errors import MismatchError
 from vae_batch.latents import pictures
+from vae_batch.latents.job import JobFile
+from vae_batch.latents.layout import Layout
+from vae_batch.latents.summary import Summary
+from vae_batch.work.generate_card import card_text
+from vae_batch.work.outlets import outlet
 
 BESIDE = ("webdataset", "folder")
 
@@ -151,6 +157,15 @@ def test_a_card_is_there_only_when_all_is_and_what_a_person_wrote_stays(
     assert "| images | 120 |" in card.read_text()
 
 
+def test_the_card_names_the_training_images_where_the_model_does(formats: dict[str, Path]) -> None:
+    layout = Layout.of(formats["parquet"])
+    job, summary = JobFile.load(layout), Summary.load(layout)
+    assert summary is not None and "| training images | not said by the model |" in card_text(job, summary)
+    trained = {"spec": {"source": "s3://bucket/faces?endpoint_override=host:1"}, "source_sha256": "ab" * 32}
+    told = card_text(replace(job, model={**job.model, "extra": {"training": trained}}), summary)
+    assert "| training images | `s3://bucket/faces` |" in told and "ab" * 32 in told and "host:1" not in told
+
+
 @pytest.mark.parametrize("name", BESIDE)
 def test_a_larger_count_keeps_what_is_there(formats: dict[str, Path], model: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
@@ -264,9 +279,6 @@ def test_a_generated_data_set_is_a_source(
 
 def test_numbers_of_a_sampler_arrive_as_numbers(tmp_path: Path) -> None:
     """What numpy gives is no JSON, and what is None is an empty cell."""
-    from vae_batch.latents.layout import Layout
-    from vae_batch.work.outlets import outlet
-
     facts = [{"index": 3, "t": 0.25, "source": "a,b.jpg"}, {"index": 4, "t": None, "source": 'say "x"'}]
     with outlet("folder", Layout(str(tmp_path)), 2) as files:
         files.write(["3.png", "4.png"], [b"3", b"4"], facts)
