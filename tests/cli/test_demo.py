@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from vae_batch.cli import demo
-from vae_batch.errors import OutputError
+from vae_batch.errors import InterruptedJobError, OutputError
 
 
 def test_the_demo_shows_what_it_says(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +32,12 @@ def test_the_demo_shows_what_it_says(ray_session: None, tmp_path: Path, monkeypa
         assert picture.std() > 20
     with pytest.raises(OutputError, match="is not empty: give another --out, or delete it"):
         CliRunner().invoke(demo.command, ["--out", str(out)], catch_exceptions=False)
+
+
+def test_an_interrupted_demo_is_not_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise InterruptedJobError("SIGTERM: stopped after step 5 of 9; the same command goes on from step 6")
+
+    monkeypatch.setattr(demo, "_draw", interrupted)
+    with pytest.raises(InterruptedJobError, match=r"^the demo was interrupted, and begins anew: delete .*/demo"):
+        CliRunner().invoke(demo.command, ["--out", str(tmp_path / "demo")], catch_exceptions=False)

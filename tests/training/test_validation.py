@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ from vae_batch.cluster.train import train
 from vae_batch.errors import SpecError
 from vae_batch.models import load_model
 from vae_batch.models.arrays import to_float
-from vae_batch.training import Objective, Team
+from vae_batch.training import Objective, Team, loop
 from vae_batch.training.draws import batch_of, held_out, normals
 from vae_batch.training.gradients import BatchGradients
 from vae_batch.training.ssim import ssim
 from vae_batch.training.threads import Threads
-from vae_batch.training.validation import Validator, collapse, summarise
+from vae_batch.training.validation import Validator, collapse, overfitting, summarise
 from vae_batch.work.cache import open_cache
 
 
@@ -160,3 +161,31 @@ def test_collapse_is_told_only_where_there_is_one(trained):
     assert "try a lower beta" in collapse(0.01, None, "elbo")
     assert collapse(0.01, None, "reconstruction").endswith("; without the KL term, train for longer.")
     assert math.isfinite(trained.validation.distortion)
+
+
+@pytest.mark.parametrize("elbos", [[], [5.0], [-10.0, 3.0, 4.0], [100.0, 99.5], [-100.0, -100.9]])
+def test_overfitting_is_told_only_where_there_is_some(elbos):
+    assert overfitting([{"step": step, "elbo": elbo} for step, elbo in enumerate(elbos)]) is None
+
+
+def test_overfitting_names_the_best_step():
+    told = overfitting([{"step": 10, "elbo": 900.0}, {"step": 20, "elbo": 1000.0}, {"step": 30, "elbo": 950.0}])
+    assert told.startswith(
+        "Overfitting: the ELBO of the held-out images was best at step 20, 1,000 nats per image, and "
+    )
+    assert "ends 50 lower" in told and "fewer --steps" in told
+
+
+def test_a_training_says_at_its_end_that_it_overfits(source, tmp_path, monkeypatch):
+    from tests.training.test_train import Follow
+
+    look, elbos = Validator.__call__, iter([800.0, 1000.0, 950.0])
+    monkeypatch.setattr(Validator, "__call__", lambda self: replace(look(self), elbo=next(elbos)))
+    monkeypatch.setattr(loop, "validation_steps", lambda per_epoch: 2)
+    values = {"image_size": 16, "width": 8, "validation": 0.3, "steps": 6}
+    watch = Follow()
+    train(spec(source, tmp_path / "m", **values), watch)
+    assert "was best at step" in watch.lines[-1] and "1,000 nats per image, and ends 50 lower" in watch.lines[-1]
+    elbos = iter([800.0, 1000.0, 950.0])
+    train(spec(source, tmp_path / "other", **values, beta=2.0), watch)  # the ELBO is not what it minimised
+    assert sum(line.startswith("Overfitting") for line in watch.lines) == 1

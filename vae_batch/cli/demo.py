@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vae_batch.cli.shows import fresh_folder
+
 if TYPE_CHECKING:
     from vae_batch.cli.console import ConsoleReport
 
@@ -39,14 +41,9 @@ def command(out: str) -> None:
       vae-batch demo --out demo/
     """
     from vae_batch.cli.console import ConsoleReport
-    from vae_batch.errors import OutputError
 
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{out} is not empty: give another --out, or delete it")
-    folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    with ConsoleReport() as report:
+    with fresh_folder(out, "demo") as folder, ConsoleReport() as report:
         _draw(folder)
         _train(folder)
         _encode(folder, report)

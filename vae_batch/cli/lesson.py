@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vae_batch.cli.shows import fresh_folder
+
 if TYPE_CHECKING:
     from vae_batch.cli.console import ConsoleReport
     from vae_batch.cli.lesson_runs import Run
@@ -31,22 +33,15 @@ def command(out: str) -> None:
     from vae_batch.analysis.figures import check_extra
     from vae_batch.cli.console import ConsoleReport
     from vae_batch.cli.lesson_runs import runs
-    from vae_batch.errors import InterruptedJobError, OutputError
 
     check_extra("vae-batch lesson")
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{out} is not empty: give another --out, or delete it")
-    folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    _draw_faces(folder)
-    *three, six = runs(folder)
-    try:
+    with fresh_folder(out, "lesson") as folder:
+        _draw_faces(folder)
+        *three, six = runs(folder)
         with ConsoleReport() as report:
             for number, run in enumerate([*three, six], 2):
                 _train_and_encode(number, run, report)
-    except InterruptedJobError:
-        raise InterruptedJobError(f"the lesson was interrupted, and begins anew: delete {out} first") from None
     _three(folder, three)
     _six(folder, six)
     click.secho(f"\nDone in {time.monotonic() - start:.0f} s.", bold=True)

@@ -27,7 +27,7 @@ from vae_batch.training.metrics import Metrics
 from vae_batch.training.progress import Meter, Progress, Watch
 from vae_batch.training.schedule import cut_short, learning_rate_factor, steps_per_epoch, total_steps, validation_steps
 from vae_batch.training.threads import Threads
-from vae_batch.training.validation import Validation, Validator
+from vae_batch.training.validation import Validation, Validator, overfitting
 
 CLIP = 1.0
 """Norm to which gradients of the loss in nats per pixel are clipped; several times what is met in training."""
@@ -97,6 +97,12 @@ class Run:
         if found is not None:
             del found["step"]
         return Progress(**last), None if found is None else Validation(**found)
+
+    def overfitting(self) -> str | None:
+        """Say that held-out images were better modelled before, where the ELBO is what was trained."""
+        o = self.objective
+        trained = (o.terms, o.beta, o.free_bits, o.capacity) == ("elbo", 1.0, 0.0, None)
+        return overfitting(self.metrics.lines("validation")) if trained else None
 
     def final_weights(self) -> AbstractContextManager[None]:
         """Have in the model, inside, what is saved and validated: the average where there is one."""

@@ -127,13 +127,14 @@ class Metrics:
         else:
             self._written, self._failing = len(self.text), False
 
+    def lines(self, split: str) -> list[dict[str, Any]]:
+        """Give all lines of a split, without that key."""
+        found: list[dict[str, Any]] = [json.loads(text) for text in self.text.splitlines()]
+        return [line for line in found if line.pop("split") == split]
+
     def last(self, split: str) -> dict[str, Any] | None:
         """Give the last line of a split, without that key."""
-        for text in reversed(self.text.splitlines()):
-            line: dict[str, Any] = json.loads(text)
-            if line.pop("split") == split:
-                return line
-        return None
+        return next(reversed(self.lines(split)), None)
 
     def close(self) -> None:
         """End the loggers."""

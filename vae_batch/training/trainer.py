@@ -83,14 +83,15 @@ def train(spec: TrainSpec, images: ImageCache, watch: Watch, team: Team | None =
                     shutil.copyfile(images.folder / REJECTS, folder / REJECTS)
     if run.team.rank == 0:
         remove_checkpoint(out)
-    if warning := collapse(progress.rate, found, spec.terms):
-        watch.say(warning)
+    for warning in (collapse(progress.rate, found, spec.terms), run.overfitting()):
+        if warning:
+            watch.say(warning)
     return _trained(out, facts, images)
 
 
 def remarks(spec: TrainSpec) -> Iterator[str]:
     """Say what in a spec may not mean what it seems to."""
-    if spec.beta != 1 and spec.likelihood == "gaussian" and spec.sigma is None and spec.terms == "elbo":
+    if spec.beta not in (0, 1) and spec.likelihood == "gaussian" and spec.sigma is None and spec.terms == "elbo":
         yield (
             f"Note: beta={spec.beta:g} with the optimal sigma is not the beta of the β-VAE papers: sigma follows the "
             "error, and so the weight of the rate against it changes all the time. Give a fixed sigma, or the "

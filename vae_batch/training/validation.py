@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,8 @@ ACTIVE = 0.01
 Salakhutdinov 2016, arXiv 1509.00519)."""
 MOST = 10_000
 """Images looked at; more would not make the figures better."""
+WORSE = 0.01
+"""Share of the best ELBO of held-out images by which the last one may be worse before that is said."""
 COLLAPSED_RATE = 0.1
 """Nats per image below which a posterior says as good as nothing of its image."""
 
@@ -151,4 +155,23 @@ def collapse(rate: float, found: Validation | None, terms: str) -> str | None:
     return (
         f"Posterior collapse: {' and '.join(signs)}. Every posterior is about the prior N(0, I), and latents say "
         f"nothing about their images; {asked}."
+    )
+
+
+def overfitting(lines: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say that held-out images were better modelled earlier in the training, if they were.
+
+    Args:
+        lines: the validations, in order, with `step` and `elbo`, nats per image.
+    """
+    if not lines:
+        return None
+    best, last = max(lines, key=lambda line: line["elbo"]), lines[-1]
+    lost = best["elbo"] - last["elbo"]
+    if lost <= WORSE * abs(best["elbo"]):
+        return None
+    return (
+        f"Overfitting: the ELBO of the held-out images was best at step {best['step']:,}, {best['elbo']:,.0f} nats per "
+        f"image, and ends {lost:,.0f} lower. More images, a smaller network (--latent-dim, --width) or fewer --steps, "
+        "into another folder, may do better on new images."
     )
