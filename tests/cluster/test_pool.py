@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -232,20 +233,21 @@ def test_a_lost_node_is_not_held_against_its_unit(monkeypatch: pytest.MonkeyPatc
 
 def test_losing_every_replica_late_is_no_lack_of_room(diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit counts from the moment that nobody had a place, not from the start of the run."""
-    monkeypatch.setattr(pool, "PLACEMENT_SECONDS", 8.0)
+    passed = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed, sleep=time.sleep)
+    monkeypatch.setattr(pool, "time", clock)
     made, results = make(diary, {3: ("die", 1)}, size=1)
-    monkeypatch.setattr(made, "_unplaced_since", time.monotonic() - 100)
-    made._unplaced_since = None
     slow = made._took
 
     def later(worker: Any, what: str, unit: int, value: Any) -> None:
+        nonlocal passed
         if what == "setup" and not results:
-            time.sleep(8.5)
+            passed = pool.PLACEMENT_SECONDS + 1.0
         slow(worker, what, unit, value)
 
     monkeypatch.setattr(made, "_took", later)
     made.run(range(6))
-    assert sorted(results) == list(range(6))
+    assert passed and sorted(results) == list(range(6))
 
 
 def test_a_replica_that_fails_again_and_again_is_replaced(diary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
