@@ -178,7 +178,7 @@ class Pool:
         if what == "place":
             worker.placed = True
         elif what == "setup":
-            worker.info, self._idle_deaths = value, 0
+            worker.info, worker.placed, self._idle_deaths = value, True, 0
             self._on_ready(value)
         elif what == "progress":
             worker.progress, worker.asked = value, None
