@@ -10,7 +10,7 @@ from vae_batch.errors import ModelError, SpecError
 from vae_batch.models import VAE, ModelCard, describe_model, load_model
 from vae_batch.models.reference import ExportedReference, parse_reference
 from vae_batch.specs import EncodeSpec
-from vae_batch.work.suits import check_model_suits
+from vae_batch.work.suits import check_batches, check_encodes
 
 SIZE, DIMS = 16, 6
 
@@ -105,7 +105,7 @@ def test_an_encoder_alone_encodes_and_says_that_it_does_not_decode(folder):
         model.decode(torch.zeros(1, DIMS))
     spec = EncodeSpec(source="s", out="o", model=str(file), diagnostics=True)
     with pytest.raises(SpecError, match=r"encoder\.pt2 has no decoder: leave them out"):
-        check_model_suits(spec, model.card)
+        check_encodes(spec, model.card)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_the_jobs_batches_are_those_of_the_program(tmp_path, batch, sizes, wrong
     assert model.card.batch_sizes == sizes
     assert ModelCard.from_dict(model.card.to_dict() | {"batch_sizes": list(sizes)}) == model.card
     with pytest.raises(SpecError, match=message):
-        check_model_suits(spec(tmp_path, wrong), model.card)
+        check_batches(spec(tmp_path, wrong), model.card)
     with pytest.raises(ModelError, match=r"encode\(\) failed on a tensor of shape"):
         model.encode(torch.rand(wrong, 3, SIZE, SIZE))
-    assert check_model_suits(spec(tmp_path, sizes[0]), model.card) == []
+    assert check_batches(spec(tmp_path, sizes[0]), model.card) == []
     assert len(model.encode(torch.rand(sizes[0], 3, SIZE, SIZE)).mean) == sizes[0]
-    said = check_model_suits(spec(tmp_path, None), model.card)
+    said = check_batches(spec(tmp_path, None), model.card)
     assert said == (["Batches of 4 images: the model takes no others."] if batch is None else [])
     assert model.card.nearest_batch(64) == (sizes[1] or 64)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vae_batch.cluster.ending import check_rejects, how_to_go_on
+from vae_batch.cluster.ending import check_rejects, stoppable
 from vae_batch.cluster.job import carry_out
 from vae_batch.cluster.report import Report, Silent
-from vae_batch.cluster.signals import interruptible
-from vae_batch.errors import InterruptedJobError, SourceError
+from vae_batch.errors import SourceError
 from vae_batch.latents.summary import Summary
 from vae_batch.specs import EncodeSpec
 from vae_batch.work.job import Prepared, open_job, prepare
@@ -30,12 +29,8 @@ def encode(spec: EncodeSpec, report: Report | None = None, verbose: bool = False
         InterruptedJobError: SIGINT or SIGTERM; running again goes on.
         VaeBatchError: see `vae_batch.errors`; what was published stays.
     """
-    report = report or Silent()
-    try:
-        with interruptible():
-            return _encode(prepare(spec), report, verbose)
-    except InterruptedJobError as error:
-        raise InterruptedJobError(how_to_go_on(spec.out, str(error))) from None
+    with stoppable(spec.out):
+        return _encode(prepare(spec), report or Silent(), verbose)
 
 
 def _encode(prepared: Prepared, report: Report, verbose: bool) -> Summary:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vae_batch.cluster.report import duration
-from vae_batch.errors import OutputError, TooManyRejectsError
+from vae_batch.cluster.signals import interruptible
+from vae_batch.errors import InterruptedJobError, OutputError, TooManyRejectsError
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.retry import load_retry
@@ -63,8 +66,17 @@ def check_rejects(summary: Summary, most: float) -> Summary:
     return summary
 
 
-def how_to_go_on(out: str, name: str) -> str:
-    """Say what is done when a signal of this name ended the job, and what to do next."""
+@contextmanager
+def stoppable(out: str) -> Iterator[None]:
+    """Let signals end what is done inside, as InterruptedJobError that says how to go on with OUT."""
+    try:
+        with interruptible():
+            yield
+    except InterruptedJobError as error:
+        raise InterruptedJobError(_how_to_go_on(out, str(error))) from None
+
+
+def _how_to_go_on(out: str, name: str) -> str:
     layout = Layout.of(out)
     try:
         done = layout.parts()[0] - (load_retry(layout) or set())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from vae_batch.cluster.ending import check_rejects, how_to_go_on
+from vae_batch.cluster.ending import check_rejects, stoppable
 from vae_batch.cluster.job import carry_out
 from vae_batch.cluster.report import Report, Silent
-from vae_batch.cluster.signals import interruptible
-from vae_batch.errors import InterruptedJobError
 from vae_batch.latents.summary import Summary, finished_summary
 from vae_batch.specs import GenerateSpec
 from vae_batch.work.generate_card import remove_card, write_card
-from vae_batch.work.generate_job import open_generate, prepare_generate
+from vae_batch.work.generate_job import Prepared, open_generate, prepare_generate
 
 
 def generate(spec: GenerateSpec, report: Report | None = None, verbose: bool = False) -> Summary:
@@ -29,19 +27,18 @@ def generate(spec: GenerateSpec, report: Report | None = None, verbose: bool = F
         InterruptedJobError: SIGINT or SIGTERM; running again goes on.
         VaeBatchError: see `vae_batch.errors`; what was published stays.
     """
-    report = report or Silent()
-    try:
-        with interruptible():
-            prepared = prepare_generate(spec)
-            for remark in prepared.remarks:
-                report.say(remark)
-            file, job = open_generate(prepared, report.say)
-            layout = prepared.layout
-            if finished_summary(layout, file) is None:
-                remove_card(layout)
-            summary = carry_out(job, prepared.spec, file, report, verbose)
-            if summary.complete:
-                write_card(layout, file, summary)
-            return check_rejects(summary, spec.max_reject_rate)
-    except InterruptedJobError as error:
-        raise InterruptedJobError(how_to_go_on(spec.out, str(error))) from None
+    with stoppable(spec.out):
+        return _generate(prepare_generate(spec), report or Silent(), verbose)
+
+
+def _generate(prepared: Prepared, report: Report, verbose: bool) -> Summary:
+    spec, layout = prepared.spec, prepared.layout
+    for remark in prepared.remarks:
+        report.say(remark)
+    file, job = open_generate(prepared, report.say)
+    if finished_summary(layout, file) is None:
+        remove_card(layout)
+    summary = carry_out(job, spec, file, report, verbose)
+    if summary.complete:
+        write_card(layout, file, summary)
+    return check_rejects(summary, spec.max_reject_rate)

@@ -55,10 +55,10 @@ def carry_out(
     present, strangers = layout.parts()
     retry = load_retry(layout)
     done = present - (retry or set())
-    if strangers:
-        report.say(f"Note: {layout.data} holds what is no part: {', '.join(strangers[:5])}; see `verify`.")
     todo = [u for u in wanted if u not in done]
     finished = finished_summary(layout, file) if len(done) == len(plan) else None
+    if strangers:
+        report.say(f"Note: {layout.data} holds what is no part: {', '.join(strangers[:5])}; see `verify`.")
     if not todo and finished:
         report.say(f"Already done: {totals(finished)}. Nothing to do in {layout.out}.")
         return finished
@@ -70,7 +70,14 @@ def carry_out(
         with connecting.connect(spec.address, verbose) as cluster:
             report.say(cluster.line())
             run.work(cluster)
-    units = list(wanted) if len(done | set(todo)) < len(plan) else list(range(len(plan)))
+    every = len(done | set(todo)) == len(plan)
+    summary = _sum_up(layout, file, range(len(plan)) if every else wanted, run)
+    report.say("\n".join([*remarks(summary), ending(summary, retries=file.kind == "encode")]))
+    return summary
+
+
+def _sum_up(layout: Layout, file: JobFile, units: range, run: Run) -> Summary:
+    """Add up these units' parts; of a job that is complete, keep the summary, and tidy up."""
     summary = summarise(layout, file, units)
     summary.run = run.account()
     if summary.complete:
@@ -78,5 +85,4 @@ def carry_out(
         storage.sweep(layout.tmp)
         summary.save(layout)
         end_retry(layout)
-    report.say("\n".join([*remarks(summary), ending(summary, retries=file.kind == "encode")]))
     return summary

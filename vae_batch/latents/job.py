@@ -103,6 +103,14 @@ class JobFile:
         return job
 
 
+def encoded_job(layout: Layout) -> JobFile:
+    """Load the job of an encoded data set. Raises OutputError: it is none, or one of generated images."""
+    job = JobFile.load(layout)
+    if job.kind != "encode":
+        raise OutputError(f"{layout.out} has generated images, and no posteriors: encode it first")
+    return job
+
+
 def existing_job(layout: Layout) -> JobFile | None:
     """Load the job of OUT; None if OUT is new, empty, or was left before its job file was written.
 

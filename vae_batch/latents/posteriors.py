@@ -13,7 +13,7 @@ import pyarrow as pa
 from vae_batch import storage
 from vae_batch.errors import OutputError, SpecError
 from vae_batch.latents.footer import read_footers
-from vae_batch.latents.job import JobFile
+from vae_batch.latents.job import encoded_job
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.read import open_parts
 from vae_batch.latents.take import I64, numbers, read_through, take
@@ -125,9 +125,7 @@ def open_posteriors(out: str) -> Posteriors:
         SpecError: its latents were scaled.
     """
     layout = Layout.of(out)
-    job = JobFile.load(layout)
-    if job.kind != "encode":
-        raise OutputError(f"{layout.out} has generated images, and no posteriors: encode it first")
+    job = encoded_job(layout)
     if job.fields.get("scaled"):
         raise SpecError(
             f"{layout.out} was encoded with --scaled: its latents are those that a diffusion model takes, not those "

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 
 from vae_batch import storage
 from vae_batch.errors import OutputError
-from vae_batch.latents.job import JobFile
+from vae_batch.latents.job import encoded_job
 from vae_batch.latents.layout import Layout
 
 
@@ -76,9 +76,7 @@ def read_latents(out: str | Path) -> LatentData:
         OutputError: it is none, or has no part yet.
     """
     layout = Layout.of(out)
-    job = JobFile.load(layout)
-    if job.kind != "encode":
-        raise OutputError(f"{layout.out} has generated images, and no posteriors: encode it first")
+    job = encoded_job(layout)
     units = sorted(layout.parts()[0])
     if not units:
         raise OutputError(f"{layout.out} has no part yet; see `vae-batch status {out}`")

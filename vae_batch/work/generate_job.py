@@ -20,6 +20,7 @@ from vae_batch.sources import default_unit_size
 from vae_batch.specs import Codec, GenerateSpec, Precision
 from vae_batch.types import Piece, Unit
 from vae_batch.work.origin import Origin, keep_fit, origin_of, with_fit
+from vae_batch.work.suits import check_batches, in_its_precision
 
 if TYPE_CHECKING:
     from vae_batch.work.maker import UnitMaker
@@ -87,7 +88,8 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
     card = describe_model(spec.model, spec.image_size, spec.trust_model_code)
     if not card.decodes:
         raise SpecError(f"{spec.model} has no decoder: give a folder with encoder.pt2 and decoder.pt2")
-    spec, remarks = _fitting(spec, card)
+    spec, remarks = in_its_precision(spec, card)
+    remarks += check_batches(spec, card)
     size = _image_size(spec, card)
     origin = origin_of(spec, card)
     spec = _amount(spec, origin.sampler.total)
@@ -220,17 +222,6 @@ def fingerprint_fields(
     if spec.indices is not None:
         fields["indices"] = [[run.start, run.stop] for run in spec.runs()]
     return fields
-
-
-def _fitting(spec: GenerateSpec, card: ModelCard) -> tuple[GenerateSpec, list[str]]:
-    precision = card.runs_in(spec.precision)
-    if precision == spec.precision:
-        return spec, []
-    remark = (
-        f"Precision: {precision} instead of {spec.precision}, which the model's activations do not fit (force_upcast "
-        "in its config.json). bf16 has the range of fp32."
-    )
-    return spec.model_copy(update={"precision": precision}), [remark]
 
 
 def _amount(spec: GenerateSpec, total: int | None) -> GenerateSpec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vae_batch import storage
-from vae_batch.errors import OutputError, SpecError
+from vae_batch.errors import OutputError
 from vae_batch.images import Transform
 from vae_batch.latents import labels as label_columns
 from vae_batch.latents.collection import write_collection
@@ -35,7 +35,7 @@ from vae_batch.work.boxes import check_places
 from vae_batch.work.places import absolute, lies_in
 from vae_batch.work.revision import Revision, look, remarks_on, revise
 from vae_batch.work.schema import fingerprint_fields, labels_of, schema_of, with_files
-from vae_batch.work.suits import check_model_suits
+from vae_batch.work.suits import check_batches, check_encodes, in_its_precision
 
 if TYPE_CHECKING:
     from vae_batch.work.maker import UnitMaker
@@ -120,8 +120,9 @@ def prepare(spec: EncodeSpec) -> Prepared:
         )
     spec = spec.model_copy(update={"model": resolve_model(spec.model)})
     card = describe_model(spec.model, spec.image_size, spec.trust_model_code)
-    spec, remarks = _fitting(spec, card)
-    remarks += check_model_suits(spec, card)
+    check_encodes(spec, card)
+    spec, remarks = in_its_precision(spec, card)
+    remarks += check_batches(spec, card)
     transform = _transform(spec, card, remarks)
     source = replace(source, options=with_columns(source.options, transform.columns))
     columns = labels_of(spec, source, existing)
@@ -217,23 +218,6 @@ def with_columns(options: SourceOptions, names: Iterable[str]) -> SourceOptions:
     if options.columns is None:
         return options
     return replace(options, columns={**dict.fromkeys(names, "float64"), **options.columns})
-
-
-def _fitting(spec: EncodeSpec, card: ModelCard) -> tuple[EncodeSpec, list[str]]:
-    """Fit a spec to what its model can do; give it, and remarks on what changed. Raises SpecError."""
-    if spec.scaled and card.scaling is None:
-        raise SpecError(
-            f"--scaled: the model {spec.model} names no scaling_factor, shift_factor or latents_mean and latents_std; "
-            "only autoencoders of diffusers do"
-        )
-    precision = card.runs_in(spec.precision)
-    if precision == spec.precision:
-        return spec, []
-    remark = (
-        f"Precision: {precision} instead of {spec.precision}, which the model's activations do not fit (force_upcast "
-        "in its config.json). bf16 has the range of fp32."
-    )
-    return spec.model_copy(update={"precision": precision}), [remark]
 
 
 def _transform(spec: EncodeSpec, card: ModelCard, remarks: list[str]) -> Transform:

@@ -20,7 +20,7 @@ from vae_batch import storage
 from vae_batch.errors import OutputError, SpecError
 from vae_batch.images import Transform
 from vae_batch.latents.footer import Footer, read_footer, read_footers
-from vae_batch.latents.job import JobFile, check_same, existing_job
+from vae_batch.latents.job import JobFile, check_same, encoded_job, existing_job
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
 from vae_batch.latents.part import PartWriter
@@ -29,6 +29,7 @@ from vae_batch.latents.retry import load_retry
 from vae_batch.latents.sampling import draw_samples
 from vae_batch.latents.schema import EncodeSchema, rows_at_a_time
 from vae_batch.latents.summary import Summary, finished_summary, remove_strays, summarise
+from vae_batch.latents.take import numbers
 from vae_batch.models import ModelCard
 from vae_batch.specs import EncodeSpec
 from vae_batch.work.rows import to_array
@@ -36,7 +37,6 @@ from vae_batch.work.schema import schema_of
 
 _IDENTITY = ("fingerprint", "values_sha256")
 """In what the footer of a part differs from that of the part it was made from."""
-
 
 _FOOTER = (
     "unit",
@@ -123,9 +123,7 @@ def resample(
 
 
 def _finished(layout: Layout) -> JobFile:
-    job = JobFile.load(layout)
-    if job.kind != "encode":
-        raise OutputError(f"{layout.out} has generated images, and no posteriors: encode it first")
+    job = encoded_job(layout)
     missing = job.plan.units - len(layout.parts()[0] & set(range(job.plan.units)))
     if missing or load_retry(layout) is not None:
         raise OutputError(
@@ -224,8 +222,8 @@ def _batches(location: str) -> Iterator[pa.RecordBatch]:
 def _drawn(task: _Task, schema: pa.Schema, shards: pa.Array, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Put draws beside the posteriors; the dictionary of shards is the unit's, as `encode` has it."""
     ids = batch.column("id").to_pylist()
-    mean, variance = _vectors(batch.column("mean")), _vectors(batch.column("variance"))
-    assert mean is not None
+    mean = numbers(batch.column("mean"))
+    variance = None if batch.column("variance").null_count else numbers(batch.column("variance"), np.float32)
     index = pc.index_in(batch.column("shard").dictionary_decode(), value_set=shards)
     made: dict[str, Any] = {
         "shard": pa.DictionaryArray.from_arrays(index.cast(pa.int32()), shards),
@@ -234,14 +232,6 @@ def _drawn(task: _Task, schema: pa.Schema, shards: pa.Array, batch: pa.RecordBat
     columns = [made[field.name] if field.name in made else batch.column(field.name) for field in schema]
     arrays = [to_array(column, field.type, len(batch)) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _vectors(column: pa.Array) -> np.ndarray[Any, Any] | None:
-    """Give (N, D) numbers; None where they are null, as the variances of a deterministic autoencoder."""
-    if column.null_count:
-        return None
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(values).reshape(len(column), -1)
 
 
 def _footer(task: _Task, footer: Footer) -> dict[str, str]:
