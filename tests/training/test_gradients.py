@@ -10,6 +10,7 @@ from vae_batch.models.conv import ConvConfig, ConvVAE
 from vae_batch.training import Objective, Team
 from vae_batch.training.gradients import BatchGradients
 from vae_batch.training.threads import Threads
+from vae_batch.training.weights import Weights
 
 DIMS = 3 * 16 * 16
 OBJECTIVES = [
@@ -36,7 +37,7 @@ def whole(objective: Objective, x: torch.Tensor, eps: torch.Tensor):
 
 
 def check(gradients: BatchGradients, wanted: ConvVAE) -> None:
-    for parameter, other in zip(gradients.parameters, wanted.parameters(), strict=True):
+    for parameter, other in zip(gradients.model.parameters(), wanted.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
@@ -49,7 +50,7 @@ def test_the_gradients_of_the_parts_are_those_of_the_batch(parts: int, objective
     before = torch.get_num_threads()
     with Threads(torch.device("cpu"), 24) as threads:
         threads.parts = parts
-        gradients = BatchGradients(network(), objective, threads)
+        gradients = BatchGradients(Weights(network()), objective, threads)
         found = gradients(x, eps, 24)
     assert torch.get_num_threads() == before
     for name in ("distortion", "rate", "mse", "loss"):
@@ -68,11 +69,11 @@ def test_threads_share_the_weights_in_reduced_precision() -> None:
     before = dict(model.named_parameters())
     with Threads(torch.device("cpu"), 24) as threads:
         threads.parts = 2
-        gradients = BatchGradients(model, objective, threads, torch.bfloat16)
+        gradients = BatchGradients(Weights(model), objective, threads, torch.bfloat16)
         for _ in range(2):
             found = gradients(x, eps, 24)
             torch.testing.assert_close(found.loss, elbo.loss, rtol=1e-3, atol=0.1)
-            for parameter, other in zip(gradients.parameters, wanted.parameters(), strict=True):
+            for parameter, other in zip(model.parameters(), wanted.parameters(), strict=True):
                 torch.testing.assert_close(parameter.grad, other.grad, rtol=0.05, atol=0.02 * other.grad.abs().max())
         assert all(p is before[name] and p.dtype == torch.float32 for name, p in model.named_parameters())
         with torch.no_grad():
@@ -87,37 +88,35 @@ def test_the_gradients_of_a_team_are_those_of_the_batch(objective: Objective) ->
     _, wanted = whole(objective, x, eps)
     barrier, held = threading.Barrier(2), {}
 
-    def member(rank: int) -> BatchGradients:
-        def reduce(tensor: torch.Tensor) -> torch.Tensor:
-            held[rank] = tensor.clone()
+    class Pair(Team):
+        size = 2
+
+        def __init__(self, rank: int) -> None:
+            self.rank = rank
+
+        def reduce(self, tensor: torch.Tensor) -> torch.Tensor:
+            held[self.rank] = tensor.clone()
             barrier.wait()
             tensor.copy_(held[0] + held[1])
             barrier.wait()
             return tensor
 
-        team = Team(rank, 2, reduce)
+        add_up = reduce
+
+    def member(rank: int) -> BatchGradients:
         with Threads(torch.device("cpu"), 12, single=True) as threads:
-            gradients = BatchGradients(models[rank], objective, threads, team=team)
-            gradients(team.share(x), team.share(eps), 25)
+            weights = Weights(models[rank], team=Pair(rank))
+            gradients = BatchGradients(weights, objective, threads)
+            gradients(weights.team.share(x), weights.team.share(eps), 25)
             return gradients
 
     models = [network(), network()]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(member, range(2))
     check(first, wanted)
-    assert torch.equal(first.flat, second.flat)
-
-
-def test_clipping_shortens_the_gradient_and_gives_its_length() -> None:
-    with Threads(torch.device("cpu"), 8) as threads:
-        gradients = BatchGradients(network(), Objective(DIMS), threads)
-        gradients(torch.rand(8, 3, 16, 16), torch.randn(8, 4), 8)
-    wanted = torch.stack([p.grad.norm() for p in gradients.parameters]).norm().item()
-    assert gradients.clip(2 * wanted) == pytest.approx(wanted) == gradients.flat.norm().item()
-    assert gradients.clip(wanted / 2) == pytest.approx(wanted)
-    assert gradients.flat.norm().item() == pytest.approx(wanted / 2)
+    assert torch.equal(first.weights.gradient, second.weights.gradient)
 
 
 def test_an_error_in_a_part_comes_out() -> None:
     with Threads(torch.device("cpu"), 24) as threads, pytest.raises(RuntimeError):
-        BatchGradients(network(), Objective(DIMS), threads)(torch.rand(24, 3, 16, 16), torch.randn(24, 5), 24)
+        BatchGradients(Weights(network()), Objective(DIMS), threads)(torch.rand(24, 3, 16, 16), torch.randn(24, 5), 24)

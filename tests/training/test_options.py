@@ -20,7 +20,6 @@ from vae_batch.models import load_model
 from vae_batch.specs import TrainSpec
 from vae_batch.training import Watch
 from vae_batch.training.device import autocast_dtype
-from vae_batch.training.ema import MovingAverage
 from vae_batch.training.metrics import Metrics
 from vae_batch.work.cache import open_cache
 
@@ -123,22 +122,6 @@ def test_precision():
     assert autocast_dtype(cpu, "fp32") is None
     assert autocast_dtype(cpu, "bf16") is torch.bfloat16
     assert autocast_dtype(cpu, "auto") in (None, torch.bfloat16)
-
-
-def test_the_moving_average_is_its_formula_and_gives_the_weights_back():
-    layer = torch.nn.Linear(2, 2)
-    average = MovingAverage(layer, 0.9)
-    wanted = layer.weight.detach().clone()
-    for step in range(1, 40):
-        with torch.no_grad():
-            layer.weight.add_(torch.randn(2, 2))
-        average.update(step)
-        decay = min(0.9, (1 + step) / (10 + step))
-        wanted = decay * wanted + (1 - decay) * layer.weight.detach()
-    last = layer.weight.detach().clone()
-    with average.applied():
-        torch.testing.assert_close(layer.weight.detach(), wanted)
-    assert torch.equal(layer.weight, last)
 
 
 def test_tensorboard_has_the_figures(source, tmp_path):

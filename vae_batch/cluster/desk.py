@@ -7,7 +7,6 @@ from typing import Any
 import ray
 import torch
 
-from vae_batch.cluster.sums import add_up
 from vae_batch.errors import VaeBatchError
 from vae_batch.training import Progress, Validation, Watch
 
@@ -79,7 +78,9 @@ class Told(Watch):
             self._asked = self._asked or self._desk.cause.remote()
             if ray.wait([self._asked], timeout=0)[0]:
                 self._cause, self._asked = ray.get(self._asked), None
-        if not add_up(torch.tensor(float(self._cause is not None), device=self._device)).item():
+        told = torch.tensor(float(self._cause is not None), device=self._device)
+        torch.distributed.all_reduce(told)
+        if not told.item():
             return None
         self._cause = self._cause or ray.get(self._desk.cause.remote())
         return self._cause

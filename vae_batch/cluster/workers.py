@@ -20,11 +20,11 @@ from vae_batch.cluster.connect import Cluster, connect
 from vae_batch.cluster.desk import Desk, Told, pass_on
 from vae_batch.cluster.replica import Resources
 from vae_batch.cluster.resources import choose
-from vae_batch.cluster.sums import Sums
+from vae_batch.cluster.team import Workers
 from vae_batch.errors import ClusterError, InterruptedJobError, NoResourcesError, OutputError, SpecError, VaeBatchError
 from vae_batch.images.cache import ImageCache
 from vae_batch.specs import TrainSpec
-from vae_batch.training import Team, Trained, Watch
+from vae_batch.training import Trained, Watch
 from vae_batch.training.checkpoint import FOLDER, JOB
 from vae_batch.training.job import begin
 
@@ -178,8 +178,7 @@ def work(told: dict[str, Any]) -> Trained | None:
         if done is None:
             images = _shared(spec, told["images"])
             size = context.get_world_size()
-            sums = Sums(rank, size, one_node=context.get_local_world_size() == size)
-            team = Team(rank, size, sums.reduce, sums.vector)
+            team = Workers(rank, size, one_node=context.get_local_world_size() == size)
             done = training.train(spec, images, watch, team)
     except VaeBatchError as error:
         ray.get(desk.fail.remote(error, rank))

@@ -78,7 +78,7 @@ def check_rows(location: str, file: pq.ParquetFile, rows: int) -> None:
         raise OutputError(f"{location} has {file.metadata.num_rows:,} rows now, and had {rows:,}: it was changed")
 
 
-def numbers(column: pa.Array | pa.ChunkedArray, dtype: npt.DTypeLike = None) -> npt.NDArray[Any]:
+def numbers(column: pa.Array | pa.ChunkedArray, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
     """Turn lists of equal length, without nulls, into an (N, D) array; of their own type, or another."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

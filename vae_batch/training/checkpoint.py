@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from vae_batch import storage
 from vae_batch.errors import OutputError
 from vae_batch.models.save import save_tensors
-from vae_batch.training.ema import MovingAverage
 
 FOLDER, JOB, FILE = ".training", "job.json", "checkpoint.safetensors"
 _KEY = "vae_batch"
+FORMAT = 2
+"""Of the tensors' names and layout."""
 
 SHARE = 0.05
 """Of the time, at most, goes into checkpoints at the ends of epochs."""
@@ -35,7 +34,7 @@ class Checkpoint:
     """A training between two steps."""
 
     tensors: dict[str, Tensor]
-    """`model.*`, `optimizer.*`, `ema.*`, and `metrics`: the bytes of metrics.jsonl."""
+    """`model.*`, `adamw.*`, `average`, and `metrics`: the bytes of metrics.jsonl."""
     facts: dict[str, Any]
     """JSON values: `step`, `meter`, `numerics`. What is drawn is a function of the step."""
 
@@ -55,7 +54,7 @@ def write_checkpoint(out: str, checkpoint: Checkpoint) -> None:
     unfinished = storage.scratch(folder, FILE)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     try:
-        save_tensors(tensors, unfinished, {_KEY: json.dumps(checkpoint.facts)})
+        save_tensors(tensors, unfinished, {_KEY: json.dumps({"format": FORMAT, **checkpoint.facts})})
         storage.publish(unfinished, path_of(out), folder)
     except SafetensorError as error:
         raise OSError(str(error)) from None
@@ -76,12 +75,17 @@ def read_checkpoint(out: str) -> Checkpoint | None:
     try:
         with safe_open(file, "pt") as content:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-            return Checkpoint(tensors, json.loads(content.metadata()[_KEY]))
+            facts = json.loads(content.metadata()[_KEY])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise OutputError(f"{path} is damaged ({error}): delete {storage.join(out, FOLDER)} to train anew") from None
     finally:
         if storage.is_remote(path):
             file.unlink()
+    if facts.pop("format", 1) != FORMAT:
+        raise OutputError(
+            f"{path} is of another version of vae_batch: delete {storage.join(out, FOLDER)} to train anew"
+        )
+    return Checkpoint(tensors, facts)
 
 
 def remove_checkpoint(out: str) -> None:
@@ -95,38 +99,6 @@ def remove_checkpoint(out: str) -> None:
     storage.sweep(folder)
     with suppress(OSError):  # decoded images are there, and others' to remove
         Path(folder).rmdir()
-
-
-def gather(model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:
-    """Give all the numbers that training changes, by name."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{key}": value for key, value in state.items()}
-    if average is not None:
-        tensors |= {f"ema.{name}": tensor for name, tensor in average.average.items()}
-    return tensors
-
-
-def scatter(
-    tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None
-) -> None:
-    """Put them back."""
-    model.load_state_dict(_under("model.", tensors))
-    if average is not None:
-        average.load(_under("ema.", tensors))
-    states: dict[int, dict[str, Tensor]] = {}
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name, value in _under("optimizer.", tensors).items():
-        number, _, key = name.partition(".")
-        parameter = parameters[int(number)]
-        if value.shape == parameter.shape:  # in memory as the parameter is: fused steps take both number by number
-            value = torch.empty_like(parameter).copy_(value)
-        states.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ def compiled(gradients: BatchGradients, x_BCHW: Tensor, eps: Tensor, say: Callab
     """
     sums = torch.compile(gradients.objective.sums)
     try:
-        torch.autograd.grad(sums(gradients.model, x_BCHW, eps, gradients.dtype).sum(), gradients.parameters)
+        torch.autograd.grad(sums(gradients.model, x_BCHW, eps, gradients.dtype).sum(), gradients.weights.parameters)
     except Exception as error:  # whatever a compiler, its back end or a C++ tool chain raises
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         say(f"torch.compile does not work here ({first[:200]}): training goes on without it.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,30 +11,7 @@ from torch import Tensor, nn
 from vae_batch.models.network import TrainableVAE
 from vae_batch.training.loss import Elbo, Objective
 from vae_batch.training.threads import Threads
-
-
-def _alone(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-def _zeros(numbers: int, device: torch.device) -> Tensor:
-    return torch.zeros(numbers, device=device)
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """The processes that train one model together; each takes its slice of every batch."""
-
-    rank: int = 0
-    size: int = 1
-    reduce: Callable[[Tensor], Tensor] = _alone
-    """Adds a tensor up over the team, in place, and gives it; all call it in the same order."""
-    vector: Callable[[int, torch.device], Tensor] = _zeros
-    """Makes a float32 vector of zeros that `reduce` adds up at little cost; all call it in the same order."""
-
-    def share(self, tensor: Tensor) -> Tensor:
-        """Give this process's slice of what is the whole batch's."""
-        return tensor.tensor_split(self.size)[self.rank]
+from vae_batch.training.weights import Weights
 
 
 class Lowered:
@@ -83,37 +59,23 @@ class Lowered:
 class BatchGradients:
     """Computes the ELBO of a batch and sets the gradients of the loss in nats per pixel.
 
-    The gradients of all parameters lie in one vector, `flat`: it is reduced and clipped at once.
-
     Args:
-        model: what is trained.
+        weights: of what is trained, and its team.
         objective: the loss.
         threads: share out the batch.
         dtype: autocast's, None for float32.
-        team: the other processes.
     """
 
     def __init__(
-        self,
-        model: TrainableVAE,
-        objective: Objective,
-        threads: Threads,
-        dtype: torch.dtype | None = None,
-        team: Team | None = None,
+        self, weights: Weights, objective: Objective, threads: Threads, dtype: torch.dtype | None = None
     ) -> None:
-        self.model, self.objective, self.threads, self.dtype = model, objective, threads, dtype
-        self.team = team or Team()
+        self.weights, self.objective, self.threads, self.dtype = weights, objective, threads, dtype
+        self.model, self.team = weights.model, weights.team
         self.sums = objective.sums
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.lowered = Lowered(model, dtype if threads.parts > 1 else None)
-        self.flat = self.team.vector(sum(p.numel() for p in self.parameters), self.parameters[0].device)
-        at = 0
-        for p in self.parameters:  # in memory as the parameter is: fused steps take both number by number
-            p.grad = self.flat[at:].as_strided(p.shape, p.stride())
-            at += p.numel()
+        self.lowered = Lowered(self.model, dtype if threads.parts > 1 else None)
 
     def __call__(self, x_BCHW: Tensor, eps: Tensor, images: int, step: int = 1) -> Elbo:
-        """Set `.grad` of every parameter.
+        """Set `.grad` of every parameter; with a team, of this process's slice of them.
 
         The loss depends on the sums alone, so each part is differentiated by the chain rule through its own, and
         the gradients are added up in order: they do not depend on which thread is first.
@@ -129,10 +91,10 @@ class BatchGradients:
         total = self.team.reduce(torch.stack([part.detach() for part in parts]).sum(0)).requires_grad_()
         elbo = self.objective.elbo(total, images, step)
         (slopes,) = torch.autograd.grad(elbo.loss / self.objective.dims, total)
-        leaves = [self.lowered.leaf(p) for p in self.parameters]
+        leaves = [self.lowered.leaf(p) for p in self.weights.parameters]
         found = self.threads.map(lambda part: torch.autograd.grad(part, leaves, slopes), ((part,) for part in parts))
-        self.threads.map(self._add_up, self.threads.deal(zip(self.parameters, *found, strict=True)))
-        self.team.reduce(self.flat)
+        self.threads.map(self._add_up, self.threads.deal(zip(self.weights.parameters, *found, strict=True)))
+        self.team.add_up(self.weights.gradient)
         return elbo
 
     def _forward(self, x_BCHW: Tensor, eps: Tensor) -> Tensor:
@@ -145,10 +107,3 @@ class BatchGradients:
             parameter.grad.copy_(gradients[0])
             for gradient in gradients[1:]:
                 parameter.grad.add_(gradient)
-
-    def clip(self, norm: float) -> float:
-        """Shorten the gradient to this norm where it is longer; give its length before."""
-        length = float(self.flat.norm())
-        if length > norm:
-            self.flat.mul_(norm / length)
-        return length

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,19 +14,20 @@ from vae_batch.images.cache import ImageCache
 from vae_batch.models.arrays import to_float
 from vae_batch.models.families import build_model
 from vae_batch.specs import TrainSpec
-from vae_batch.training.checkpoint import Checkpoint, Clock, gather, path_of, read_checkpoint, scatter, write_checkpoint
+from vae_batch.training.checkpoint import Checkpoint, Clock, path_of, read_checkpoint, write_checkpoint
 from vae_batch.training.compiled import compiled
 from vae_batch.training.device import autocast_dtype
 from vae_batch.training.draws import batch_of, generator, held_out, normals
-from vae_batch.training.ema import MovingAverage
-from vae_batch.training.gradients import BatchGradients, Team
+from vae_batch.training.gradients import BatchGradients
 from vae_batch.training.job import differences, numerics
 from vae_batch.training.loss import Elbo, Objective
 from vae_batch.training.metrics import Metrics
 from vae_batch.training.progress import Meter, Progress, Watch
 from vae_batch.training.schedule import cut_short, learning_rate_factor, steps_per_epoch, total_steps, validation_steps
+from vae_batch.training.team import Team
 from vae_batch.training.threads import Threads
 from vae_batch.training.validation import Validation, Validator, overfitting
+from vae_batch.training.weights import Weights
 
 CLIP = 1.0
 """Norm to which gradients of the loss in nats per pixel are clipped; several times what is met in training."""
@@ -82,7 +82,7 @@ class Run:
     def go(self) -> tuple[Progress, Validation | None]:
         """Do the steps that are left, and give the last reports."""
         with Threads(self.device, self.batch_size // self.team.size, single=self.spec.compile) as threads:
-            self.gradients = BatchGradients(self.model, self.objective, threads, self.dtype, self.team)
+            self.gradients = BatchGradients(self.weights, self.objective, threads, self.dtype)
             self.validator = Validator(self.images, self.held, self.gradients, self.batch_size, self.spec.seed)
             if self.spec.compile:
                 self.gradients.sums = compiled(self.gradients, *self._batch(1), self.watch.say)
@@ -104,10 +104,6 @@ class Run:
         trained = (o.terms, o.beta, o.free_bits, o.capacity) == ("elbo", 1.0, 0.0, None)
         return overfitting(self.metrics.lines("validation")) if trained else None
 
-    def final_weights(self) -> AbstractContextManager[None]:
-        """Have in the model, inside, what is saved and validated: the average where there is one."""
-        return nullcontext() if self.average is None else self.average.applied()
-
     def where_kept(self) -> str:
         """Say where the work is when the training fails."""
         if self.saved is None:
@@ -118,16 +114,11 @@ class Run:
         spec, checkpoint = self.spec, read_checkpoint(self.out)
         if checkpoint is None:
             self._start()
-        groups = [
-            {"params": [p for p in self.model.parameters() if (p.ndim > 1) == matrix], "weight_decay": decay}
-            for matrix, decay in ((True, spec.weight_decay), (False, 0.0))
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.99), fused=True)
-        self.average = MovingAverage(self.model, spec.ema) if spec.ema else None
+        self.weights = Weights(self.model, spec.weight_decay, spec.ema, self.team)
         self.done, text, meter = 0, b"", None
         if checkpoint is not None:
-            scatter(checkpoint.tensors, self.model, self.optimizer, self.average)
             self.done, text = checkpoint.facts["step"], checkpoint.tensors["metrics"].numpy().tobytes()
+            self.weights.load(checkpoint.tensors, self.done)
             meter = checkpoint.facts["meter"]
             self.watch.say(f"Going on from the checkpoint of step {self.done:,} of {self.steps:,}.")
             if changed := differences(checkpoint.facts["numerics"], self.numerics):
@@ -165,13 +156,9 @@ class Run:
     def _step(self, step: int) -> None:
         x, eps = self._batch(step)
         elbo = self.gradients(x, eps, self.batch_size, step)
-        norm = self.gradients.clip(CLIP)
+        norm = self.weights.clip(CLIP)
         self._check(elbo, norm, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.spec.learning_rate * learning_rate_factor(step - 1, self.steps)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update(step)
+        self.weights.step(step, self.spec.learning_rate * learning_rate_factor(step - 1, self.steps))
         names = ("distortion", "rate", "mse", "loss")
         values = torch.stack([getattr(elbo, name).detach() for name in names]).tolist()
         self.meter.add(self.batch_size, **dict(zip(names, values, strict=True)), gradient_norm=norm)
@@ -183,7 +170,7 @@ class Run:
             self.metrics.add({"split": "train", **asdict(progress)})
             self.watch.progress(progress, self.steps)
         if len(self.held) and (step % validation_steps(self.per_epoch) == 0 or last):
-            with self.final_weights():
+            with self.weights.final():
                 found = self.validator()
             self.metrics.add({"split": "validation", "step": step, **asdict(found)})
             self.watch.validated(step, found)
@@ -218,7 +205,7 @@ class Run:
         if self.team.rank or step in (0, self.saved):
             return
         started = time.monotonic()
-        tensors = gather(self.model, self.optimizer, self.average)
+        tensors = self.weights.tensors()
         tensors["metrics"] = torch.from_numpy(np.frombuffer(bytes(self.metrics.text), np.uint8).copy())
         facts = {"step": step, "meter": self.meter.state(), "numerics": self.numerics}
         try:

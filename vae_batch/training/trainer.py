@@ -19,12 +19,12 @@ from vae_batch.specs import TrainSpec
 from vae_batch.training.card import provenance, write_card
 from vae_batch.training.checkpoint import remove_checkpoint
 from vae_batch.training.device import choose_device, reproducible
-from vae_batch.training.gradients import Team
 from vae_batch.training.job import begin, check_out, identity
 from vae_batch.training.loop import Run
 from vae_batch.training.metrics import check_loggers
 from vae_batch.training.output import model_folder
 from vae_batch.training.progress import Progress, Trained, Watch
+from vae_batch.training.team import Team
 from vae_batch.training.validation import Validation, collapse
 
 
@@ -76,7 +76,7 @@ def train(spec: TrainSpec, images: ImageCache, watch: Watch, team: Team | None =
         progress, found = run.go()
         facts = _facts(spec, images, run, progress, found) | provenance(images, device)
         if run.team.rank == 0:
-            with run.final_weights(), _kept(run):
+            with run.weights.final(), _kept(run):
                 write_card(folder, spec, run.model.card, facts)
                 save_model(run.model, folder, images.transform, {"training": facts})
                 if images.rejected:

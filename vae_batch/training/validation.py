@@ -85,7 +85,7 @@ class Validator:
         eps = t.team.share(normals(self.seed, 0, (len(self.index), *self.shape)))
         index = t.team.share(self.index)
         for some, noise in zip(*(torch.split(all_, self.batch_size) for all_ in (index, eps)), strict=True):
-            x = to_float(self.images[some].to(t.flat.device))
+            x = to_float(self.images[some].to(t.weights.values.device))
             parts = t.threads.map(self._sums, t.threads.split(x, noise.to(x.device)))
             total += torch.stack(parts).sum(0)
         return summarise(t.team.reduce(total), len(self.index), t.objective)
