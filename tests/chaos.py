@@ -1,10 +1,11 @@
-"""Kill drivers and replicas of `vae-batch encode` at random moments, and compare every byte with a quiet run.
+"""Kill drivers and replicas of `encode` or `generate` at random moments, and compare every byte with a quiet run.
 
     python -m tests.chaos --kills 20
+    python -m tests.chaos --kills 20 --job generate --format webdataset
 
-Drawn faces and a few bad images go through a small VAE on two replicas. A job that is killed is started again by
-the same command until it is done; jobs follow each other until so many kills were made. Exits with 1 if the parts and
-rejects of any of them differ in a byte from those of a run that nobody disturbed.
+Drawn faces and a few bad images go through a small VAE on two replicas, or its decoder makes pictures. A job that is
+killed is started again by the same command until it is done; jobs follow each other until so many kills were made.
+Exits with 1 if parts, rejects or pictures of any of them differ in a byte from those of a run that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 from tests.conftest import image_bytes, snapshot
 from vae_batch.faces import write_faces
 from vae_batch.images import Transform
+from vae_batch.latents.pictures import FOLDERS, SHARDS
 from vae_batch.models.conv import ConvConfig, ConvVAE
 from vae_batch.models.save import save_model
 
@@ -40,10 +42,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--job", choices=["encode", "generate"], default="encode")
+    parser.add_argument("--format", default="parquet", help="of generate: parquet, webdataset, folder")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vae_batch_chaos_") as folder:
-        return Chaos(Path(folder), args.images, args.kills, random.Random(args.seed)).run()
+        if args.job == "generate":
+            told = ["generate", "--count", str(args.images), "--format", args.format]
+        else:
+            told = ["encode", "source"]
+        return Chaos(Path(folder), told, args.images, args.kills, random.Random(args.seed)).run()
 
 
 @dataclass
@@ -51,6 +59,8 @@ class Chaos:
     """Jobs in a folder, and the kills so far."""
 
     folder: Path
+    told: list[str]
+    """The command and what it works on."""
     images: int
     kills: int
     random: random.Random
@@ -61,12 +71,12 @@ class Chaos:
         started = self._start(self.folder / "quiet")
         if started.wait():
             raise SystemExit("the undisturbed run failed")
-        quiet, jobs = snapshot(self.folder / "quiet"), 0
+        quiet, jobs = contents(self.folder / "quiet"), 0
         while len(self.killed) < self.kills:
             jobs += 1
             out = self.folder / f"job{jobs}"
             self._disturbed(out)
-            if snapshot(out) != quiet:
+            if contents(out) != quiet:
                 print(f"DIFFERENT: job {jobs}, after the kills {self.killed}")
                 return 1
             print(f"job {jobs}: all {len(quiet)} files are byte for byte those of the undisturbed run", flush=True)
@@ -83,7 +93,7 @@ class Chaos:
         save_model(ConvVAE(ConvConfig()), self.folder / "model", transform=Transform(64).to_dict())
 
     def _start(self, out: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", "from vae_batch.cli import main; main()", "encode", "source"]
+        command = [sys.executable, "-c", "from vae_batch.cli import main; main()", *self.told]
         options = ["--model", "model", "--out", out.name, "--unit-size", "40", "--replicas", "2"]
         env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
         return subprocess.Popen([*command, *options], cwd=self.folder, env=env, stderr=subprocess.DEVNULL)
@@ -123,6 +133,12 @@ class Chaos:
         (self.random.choice(replicas) if who == "replica" else driver).kill()
         self.killed.append(who)
         print(f"{time.strftime('%H:%M:%S')}  kill {len(self.killed)}: {who}, {_parts(out)} parts done", flush=True)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """The bytes of parts and rejects, and of the pictures that lie beside the parts."""
+    beside = [f for name in (SHARDS, FOLDERS) for f in (out / name).rglob("*") if f.is_file()]
+    return snapshot(out) | {str(f.relative_to(out)): f.read_bytes() for f in beside}
 
 
 def _parts(out: Path) -> int:
