@@ -33,6 +33,7 @@ def show(found: Evaluation) -> None:
         for line in _verdict(found.copying):
             console.print(line)
     if found.attributes:
+        console.print("Attributes, as a linear map reads them from the latent:")
         console.print(_attributes([s for s in found.attributes if s.score >= READ[s.metric]]))
         unread = [s.attribute for s in found.attributes if s.score < READ[s.metric]]
         if unread:
@@ -96,20 +97,17 @@ def _verdict(copying: Copying) -> Iterator[str]:
 
 
 def _attributes(shifts: list[Shift]) -> Table:
-    table = _table("attribute, as read from the latent", "read at", "real", "generated", "5 % to 95 %", "W1")
+    table = _table("attribute", "read at", "real (5 % to 95 %)", "generated (5 % to 95 %)", "Wasserstein-1")
     for s in shifts:
-        ranges = f"{_range(s.real)}, {_range(s.generated)}"
-        score = f"{s.metric} {s.score:.2f}"
-        table.add_row(s.attribute, score, _moments(s.real), _moments(s.generated), ranges, f"{s.distance:.2f} σ")
+        table.add_row(
+            s.attribute, f"{s.metric} {s.score:.2f}", _spread(s.real), _spread(s.generated), f"{s.distance:.2f} σ"
+        )
     return table
 
 
-def _moments(spread: Spread) -> str:
-    return f"{spread.mean:.2f} ± {spread.std:.2f}"
-
-
-def _range(spread: Spread) -> str:
-    return f"{spread.quantiles['5%']:.2f} to {spread.quantiles['95%']:.2f}"
+def _spread(spread: Spread) -> str:
+    low, high = spread.quantiles["5%"], spread.quantiles["95%"]
+    return f"{spread.mean:.2f} ± {spread.std:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _table(first: str, *others: str) -> Table:

@@ -173,7 +173,5 @@ class _Comparison:
         for one, names in ((generated, ["image_size"]), (train or real, ["image_size", "crop", "fit"])):
             for name in names:
                 if one.facts[name] != real.facts[name]:
-                    raise SpecError(
-                        f"{one.facts['location']} has {name} {one.facts[name]}, and {real.facts['location']} "
-                        f"{real.facts[name]}: like is to be compared with like. Encode one of them again"
-                    )
+                    sides = " and ".join(f"{s.facts['location']} has {name} {s.facts[name]}" for s in (one, real))
+                    raise SpecError(f"{sides}: like is to be compared with like. Encode one of them again")
