@@ -12,6 +12,7 @@ from vae_batch.analysis.attributes import compare_attributes, wasserstein
 from vae_batch.analysis.copying import copying, mann_whitney_z
 from vae_batch.analysis.evaluation import Compared, measure
 from vae_batch.analysis.features import MAX_DIMS, gather, hashed, hashed_dims
+from vae_batch.cli.evaluate_tables import show
 from vae_batch.errors import SpecError
 
 Points = np.ndarray
@@ -107,7 +108,7 @@ def test_attributes_that_shift_are_told_from_those_that_do_not() -> None:
         "rare": np.where(np.arange(1200) < 30, real[:, 3], np.nan),
         "gaps": np.where(np.arange(1200) % 3, real[:, 3], np.nan),
     }
-    found = {shift.attribute: shift for shift in compare_attributes(real, labels, made)}
+    found = {shift.attribute: shift for shift in compare_attributes(real, labels, real[900:], made)}
     assert set(found) == {"moved", "same", "glasses", "noise", "gaps"}
     assert found["moved"].distance == pytest.approx(1, abs=0.15) and found["moved"].score > 0.99
     assert found["moved"].generated.mean - found["moved"].real.mean == pytest.approx(3, abs=0.4)
@@ -132,6 +133,31 @@ def test_what_is_measured_of_all_rows_and_what_of_some() -> None:
     assert (alone.prdc, alone.latent_frechet.generated) == (found.prdc, frechet.generated)
 
 
+def test_attributes_of_a_choice_are_read_by_a_map_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where all of the choice have glasses, too."""
+    rng = np.random.default_rng(6)
+    x, made, ids = rng.standard_normal((800, 3)), rng.standard_normal((500, 3)), named("f", 800)
+    glasses = x[:, 0] > 0
+    every = InMemory(x, ids, glasses=glasses.tolist(), noise=rng.standard_normal(800).tolist())
+    some = InMemory(
+        x[glasses], [i for i, has in zip(ids, glasses, strict=True) if has], glasses=[True] * int(glasses.sum())
+    )
+    place = {"location": "l", "image_size": 8, "crop": "center", "fit": "cover", "where": None}
+    real = Compared(some, place, ["glasses"], every)  # type: ignore[arg-type]
+    made_set = Compared(InMemory(made, named("g", 500)), place)  # type: ignore[arg-type]
+    model = {"digest": "d" * 64, "family": "conv", "latent_shape": [3]}
+    (shift,) = measure(made_set, real, real, model, 5, 1000, 0).attributes
+    assert shift.real.mean == pytest.approx(0.84, abs=0.05) and shift.generated.mean == pytest.approx(0.5, abs=0.05)
+    assert shift.metric == "AUC" and shift.score > 0.98
+    both = Compared(every, place, ["glasses", "noise"])  # type: ignore[arg-type]
+    show(measure(made_set, both, both, model, 5, 1000, 0))
+    told = capsys.readouterr().out
+    assert "generated  l: N = 500, 8×8, crop center, cover" in told and "k = 5, at most 1,000 of each, seed 0" in told
+    assert "glasses" in told and "Not read from the latent by a linear map: noise." in told
+    assert "Mann–Whitney z" in told and "dddddddddddddddd…, latents of 3" in told
+    assert "Note: 800 of the real images are at a distance of 0" in told
+
+
 def test_chance_is_about_what_two_samples_of_one_distribution_show() -> None:
     rng = np.random.default_rng(4)
     one, other = (Compared(InMemory(rng.standard_normal((n, 32)), named("x", n)), {}) for n in (300, 700))  # type: ignore[arg-type]
@@ -149,5 +175,7 @@ def test_doubtful_comparisons_are_noted() -> None:
         "20 generated and 90 real ",
         "90 of the real images are",
     ]
-    with pytest.raises(SpecError, match="--k 20 neighbours want more than 20 images in each set, and here has 20"):
+    with pytest.raises(
+        SpecError, match="--k 20 neighbours want more than 20 images of each set, and here are 20 of here"
+    ):
         measure(Compared(few.posteriors, {"location": "here"}), many, None, {}, k=20, limit=100, seed=0)

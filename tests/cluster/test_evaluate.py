@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -17,6 +18,7 @@ from tests.cluster.test_generate import COUNT, generate_spec
 from tests.conftest import FACES
 from tests.s3 import S3
 from vae_batch import storage
+from vae_batch.cli.evaluate import command
 from vae_batch.cluster.evaluate import evaluate
 from vae_batch.errors import OutputError, SpecError
 from vae_batch.latents.job import JobFile
@@ -70,6 +72,8 @@ def test_the_second_time_encodes_nothing_and_gives_the_same(
     before["generated"]["location"] = str(made)
     assert json.loads(json.dumps(again.to_dict())) == before
     assert vae_batch.verify(str(made)).ok
+    read = datasets.load_dataset(str(made), split="train", cache_dir=str(made.parent / "cache"))
+    assert len(read) == COUNT  # the work folder is none of theirs
 
 
 def test_images_as_they_are_will_do_for_the_real(made: Path, encoded: Path, faces: Path, tmp_path: Path) -> None:
@@ -80,6 +84,11 @@ def test_images_as_they_are_will_do_for_the_real(made: Path, encoded: Path, face
     assert raw.prdc == found.prdc and raw.real["location"] == str(faces)
     assert raw.latent_frechet.generated == pytest.approx(found.latent_frechet.generated)
     assert [s.attribute for s in raw.attributes] == [s.attribute for s in found.attributes]
+
+
+def test_every_option_is_a_key_of_the_spec_and_the_other_way() -> None:
+    options = {parameter.name for parameter in command.params} - {"verbose", "as_json"}
+    assert options == set(vae_batch.EvaluateSpec.model_fields) - {"kind"}
 
 
 def test_an_encoded_set_can_be_judged_too(encoded: Path, tmp_path: Path) -> None:
@@ -101,8 +110,10 @@ def test_where_chooses_among_the_real(made: Path, encoded: Path) -> None:
     assert 50 < found.real["rows"] < FACES and found.real["where"] == "smile > 0.5"
     with pytest.raises(SpecError, match='column "Smiling" not found'):
         judge(made, encoded, where="Smiling")
-    with pytest.raises(SpecError, match=r"--k 5 neighbours want more than 5 images in each set, and .* has 3"):
-        judge(made, encoded, where="row < 1 and shard < 'faces-000003'")
+    with pytest.raises(
+        SpecError, match=r"--k 5 neighbours want more than 5 images of each set, and here are 1 of .*out where row < 1"
+    ):
+        judge(made, encoded, where="row < 1 and shard like '%2.tar'")
 
 
 def test_a_set_that_grew_is_encoded_on(made: Path, model: Path, encoded: Path) -> None:

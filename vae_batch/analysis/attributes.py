@@ -13,7 +13,7 @@ from vae_batch.analysis.probes import auc, r_squared
 F64 = npt.NDArray[np.float64]
 
 SHARE = 0.75
-"""Of the labelled images that the map is fitted on; the others are read by it, as the generated are."""
+"""Of the labelled images that the map is fitted on."""
 RIDGE = 1e-3
 LEAST_ROWS = 40
 """With labels, below which nothing is said."""
@@ -44,32 +44,42 @@ class Shift:
     """Wasserstein-1 between the two, in standard deviations of the real."""
 
 
-def compare_attributes(real_ND: F64, labels: Mapping[str, F64], generated_MD: F64) -> list[Shift]:
+def compare_attributes(labelled_ND: F64, labels: Mapping[str, F64], real_RD: F64, generated_MD: F64) -> list[Shift]:
     """Read attributes from real and from generated points by the same ridge regression, and compare.
 
-    Both sides are readings: what a linear map cannot see is missing from both.
+    Both sides are readings: what a linear map cannot see is missing from both. The map is fitted on the first
+    `SHARE` of the labelled points, and scored on the others.
 
     Args:
-        real_ND: N points, in random order.
+        labelled_ND: N points, in random order.
         labels: N values each, NaN where there is none. A constant attribute, or one with fewer than `LEAST_ROWS`
             values, is left out.
+        real_RD: R points to compare with, none of those that maps are fitted on.
         generated_MD: M points.
     """
-    found = []
+    found: list[Shift] = []
+    if not len(real_RD):
+        return found
+    cut = fitted_rows(len(labelled_ND))
     for name, values in labels.items():
         known = np.isfinite(values)
-        cut = int(known.sum() * SHARE)
-        x, target = real_ND[known], values[known]
-        if len(target) < LEAST_ROWS or any(len(np.unique(part)) < 2 for part in (target[:cut], target[cut:])):
+        fitted, scored = known[:cut], known[cut:]
+        target, wanted = values[:cut][fitted], values[cut:][scored]
+        if known.sum() < LEAST_ROWS or any(len(np.unique(part)) < 2 for part in (target, wanted)):
             continue
-        weights = _ridge(x[:cut], target[:cut])
-        read, made = _with_one(x[cut:]) @ weights, _with_one(generated_MD) @ weights
-        binary = len(np.unique(target)) == 2
-        score = auc(read, target[cut:]) if binary else r_squared(read, target[cut:])
+        weights = _ridge(labelled_ND[:cut][fitted], target)
+        binary = len(np.unique(values[known])) == 2
+        score = (auc if binary else r_squared)(_with_one(labelled_ND[cut:][scored]) @ weights, wanted)
+        read, made = _with_one(real_RD) @ weights, _with_one(generated_MD) @ weights
         spread = max(float(read.std()), np.finfo(np.float64).tiny)
         distance = wasserstein(read, made) / spread
         found.append(Shift(name, "AUC" if binary else "R²", score, _spread(read), _spread(made), distance))
     return found
+
+
+def fitted_rows(count: int) -> int:
+    """How many of so many labelled points, from the first on, maps are fitted on."""
+    return int(count * SHARE)
 
 
 def wasserstein(x_M: F64, y_N: F64) -> float:

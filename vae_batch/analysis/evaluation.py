@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
-from vae_batch.analysis.attributes import Shift, compare_attributes
+from vae_batch.analysis.attributes import Shift, compare_attributes, fitted_rows
 from vae_batch.analysis.copying import Copying, copying
 from vae_batch.analysis.features import Features, gather, hashed, hashed_dims
 from vae_batch.analysis.frechet import frechet_distance
@@ -75,6 +75,8 @@ class Compared:
     facts: dict[str, Any]
     labels: Sequence[str] = ()
     """Columns of numbers or truth values."""
+    labelled: Posteriors | None = None
+    """All that has labels, where `posteriors` is a choice of it."""
 
 
 def measure(
@@ -89,14 +91,16 @@ def measure(
         SpecError: a set has not more than k images.
     """
     for one in (generated, real):
-        if one.posteriors.total <= k:
+        if (count := min(one.posteriors.total, limit)) <= k:
+            where = f" where {one.facts['where']}" if one.facts.get("where") else ""
             raise SpecError(
-                f"--k {k} neighbours want more than {k} images in each set, and {one.facts['location']} has "
-                f"{one.posteriors.total:,}"
+                f"--k {k} neighbours want more than {k} images of each set, and here are {count:,} of "
+                f"{one.facts['location']}{where}"
             )
     with threadpool_limits(1, "blas"):
         made, held = gather(generated.posteriors, limit, seed), gather(real.posteriors, limit, seed, real.labels)
         known = gather(train.posteriors, limit, seed) if train else None
+        every = gather(real.labelled, limit, seed, real.labels) if real.labelled and real.labels else held
         found = None
         if train and known:
             found = copying(made.means, made.ids, held.means, _points(train.posteriors), known.means)
@@ -112,7 +116,7 @@ def measure(
             latent_frechet=_frechet(made, held, known),
             prdc=prdc(held.means, made.means, k),
             copying=found,
-            attributes=compare_attributes(held.means, _values(held.chosen, real.labels), made.means),
+            attributes=_attributes(every, real.labels, held, made),
             notes=list(_notes(made, held, found, real.posteriors.dims)),
         )
 
@@ -137,6 +141,12 @@ def _frechet(made: Features, held: Features, known: Features | None) -> Frechet:
         chance=chance,
         train=frechet_distance(*known.moments(), *target) if known else None,
     )
+
+
+def _attributes(every: Features, labels: Sequence[str], held: Features, made: Features) -> list[Shift]:
+    fitted = set(every.ids[: fitted_rows(len(every.means))])
+    unseen = np.array([name not in fitted for name in held.ids])
+    return compare_attributes(every.means, _values(every.chosen, labels), held.means[unseen], made.means)
 
 
 def _values(table: pa.Table, labels: Sequence[str]) -> dict[str, F64]:

@@ -52,8 +52,11 @@ def evaluate(spec: EvaluateSpec, report: Report | None = None, verbose: bool = F
     """
     layout = Layout.of(spec.generated)
     comparison = _Comparison(spec, layout, JobFile.load(layout), report or Silent(), verbose)
-    generated, real = comparison.open(spec.generated), comparison.open(spec.real, spec.where)
+    if comparison.job.kind == "generate":
+        finished(layout, comparison.job)
+    real = comparison.open(spec.real, spec.where)
     train = comparison.open(spec.train) if spec.train else None
+    generated = comparison.open(spec.generated)
     comparison.check_alike(generated, real, train)
     model = {name: comparison.job.model[name] for name in ("digest", "family", "latent_shape")}
     try:
@@ -64,6 +67,14 @@ def evaluate(spec: EvaluateSpec, report: Report | None = None, verbose: bool = F
     found.notes.extend(comparison.notes)
     storage.write_json(storage.join(layout.state, EVALUATION), found.to_dict(), layout.tmp)
     return found
+
+
+def finished(layout: Layout, job: JobFile) -> Summary:
+    """Give the totals of a generated data set. Raises OutputError: it is not finished."""
+    summary = finished_summary(layout, job)
+    if summary is None:
+        raise OutputError(f"{layout.out} is not finished; let `generate` go on with it first")
+    return summary
 
 
 @dataclass(slots=True)
@@ -105,18 +116,15 @@ class _Comparison:
         if len(posteriors.parts) < posteriors.planned:
             there = f"{len(posteriors.parts):,} of {posteriors.planned:,} parts"
             self.notes.append(f"{there} of {location} are there; only those count.")
-        if where is not None:
-            posteriors = posteriors.where(where)
+        chosen = posteriors if where is None else posteriors.where(where)
         transform = {k.removeprefix("transform."): v for k, v in job.fields.items() if k.startswith("transform.")}
         cut = {"image_size": transform["image_size"], "crop": transform["crop"], "fit": transform.get("fit", "cover")}
         labels = [column.name for column in job.labels if column.type in NUMBERS]
-        return Compared(posteriors, {**facts, **cut}, labels)
+        return Compared(chosen, {**facts, **cut}, labels, None if where is None else posteriors)
 
     def _encoded_pictures(self, layout: Layout, job: JobFile) -> Layout:
         """Encode the pictures of a generated data set as they are: they are cut already."""
-        summary = finished_summary(layout, job)
-        if summary is None:
-            raise OutputError(f"{layout.out} is not finished; let `generate` go on with it first")
+        summary = finished(layout, job)
         work = self._work(f"generated-{job.fingerprint[:12]}")
         before = Summary.load(work)
         more = {
