@@ -147,7 +147,7 @@ def test_attributes_of_a_choice_are_read_by_a_map_of_all(capsys: pytest.CaptureF
     made_set = Compared(InMemory(made, named("g", 500)), place)  # type: ignore[arg-type]
     model = {"digest": "d" * 64, "family": "conv", "latent_shape": [3]}
     (shift,) = measure(made_set, real, real, model, 5, 1000, 0).attributes
-    assert shift.real.mean == pytest.approx(0.84, abs=0.05) and shift.generated.mean == pytest.approx(0.5, abs=0.05)
+    assert shift.real.mean == pytest.approx(0.82, abs=0.06) and shift.generated.mean == pytest.approx(0.5, abs=0.05)
     assert shift.metric == "AUC" and shift.score > 0.98
     both = Compared(every, place, ["glasses", "noise"])  # type: ignore[arg-type]
     show(measure(made_set, both, both, model, 5, 1000, 0))
