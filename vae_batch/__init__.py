@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vae_batch.cluster.encode import encode as encode
+    from vae_batch.cluster.evaluate import evaluate as evaluate
     from vae_batch.cluster.generate import generate as generate
     from vae_batch.cluster.train import train as train
     from vae_batch.errors import VaeBatchError as VaeBatchError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vae_batch.models import DiagonalGaussian as DiagonalGaussian
     from vae_batch.models import load_model as load_model
     from vae_batch.specs import EncodeSpec as EncodeSpec
+    from vae_batch.specs import EvaluateSpec as EvaluateSpec
     from vae_batch.specs import GenerateSpec as GenerateSpec
     from vae_batch.specs import TrainSpec as TrainSpec
     from vae_batch.specs import load_spec as load_spec
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
 _WHERE = {
     "DiagonalGaussian": "models",
     "EncodeSpec": "specs",
+    "EvaluateSpec": "specs",
     "GenerateSpec": "specs",
     "LatentData": "latents.read",
     "Summary": "latents.summary",
     "TrainSpec": "specs",
     "VaeBatchError": "errors",
     "encode": "cluster.encode",
+    "evaluate": "cluster.evaluate",
     "generate": "cluster.generate",
     "load_model": "models",
     "load_spec": "specs",
@@ -49,12 +53,14 @@ _WHERE = {
 __all__ = [
     "DiagonalGaussian",
     "EncodeSpec",
+    "EvaluateSpec",
     "GenerateSpec",
     "LatentData",
     "Summary",
     "TrainSpec",
     "VaeBatchError",
     "encode",
+    "evaluate",
     "generate",
     "load_model",
     "load_spec",

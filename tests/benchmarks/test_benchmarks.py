@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 CASES = {
     "train --images 64 --steps 2 --turns 1": "medians: vae-batch to by hand",
     "faces --folder {folder} --count 96 --held-out 40 --epochs 1 --latent-dim 8": "hair_length",
+    "synthetic --folder {folder} --train 96 --epochs 1 --count 60 --components 2": "the best mixture beats the prior",
 }
 
 

@@ -96,7 +96,7 @@ def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], c
             "unknown key 'batchsize'; the keys are source, image_column",
         ),
         ("kind: encode\nsource: a\nmodel: b\n", "out is missing"),
-        ("kind: bake\n", "has kind: 'bake'; known kinds are encode, generate, train"),
+        ("kind: bake\n", "has kind: 'bake'; known kinds are encode, generate, train, evaluate"),
         ("- 1\n", "is no mapping of keys to values"),
         ("a: [\n", "cannot read the spec"),
         ("kind: encode\nsource: a\nmodel: b\nout: c\nprecision: fp8\n", "precision='fp8'"),

@@ -63,7 +63,7 @@ def clusters(rng: np.random.Generator, rows: int = 600) -> tuple[F64, F64]:
 def test_moments_are_those_of_all_rows_at_once(seed: int, rows: int, dims: int, at_once: int, far: float) -> None:
     rng = np.random.default_rng(seed)
     mean, variance = far + rng.standard_normal((rows, dims)), rng.uniform(0, 2, (rows, dims))
-    found_mean, found = aggregate_moments(posteriors(mean, variance, at_once).batches)
+    found_mean, found = aggregate_moments(posteriors(mean, variance, at_once).batches, dims)
     wanted = np.atleast_2d(np.cov(mean.T, bias=True)) + np.diag(variance.mean(0))
     np.testing.assert_allclose(found_mean, mean.mean(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)

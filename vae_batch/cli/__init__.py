@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "Generate a synthetic data set: pictures decoded from drawn latents, exactly once.",
     "resample": "Draw anew from stored posteriors: no model, no images.",
     "preview": "Show a generated data set: a contact sheet with captions.",
+    "evaluate": "Judge a generated data set beside real images: fidelity, variety, copying, attributes.",
     "plan": "Say what `encode` would do, and how long it would take, before anything is spent.",
     "run": "Run a job from a spec file (YAML).",
     "status": "Say how far a job is.",

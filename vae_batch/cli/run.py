@@ -17,7 +17,7 @@ def command(spec_file: str, verbose: bool) -> None:
     Example:
       vae-batch run jobs/encode_faces.yaml
     """
-    from vae_batch.specs import EncodeSpec, GenerateSpec, TrainSpec, load_spec
+    from vae_batch.specs import EncodeSpec, EvaluateSpec, GenerateSpec, TrainSpec, load_spec
 
     spec = load_spec(spec_file)
     if isinstance(spec, EncodeSpec):
@@ -28,6 +28,10 @@ def command(spec_file: str, verbose: bool) -> None:
         from vae_batch.cli.generate import run_generate
 
         run_generate(spec, verbose)
+    elif isinstance(spec, EvaluateSpec):
+        from vae_batch.cli.evaluate import run_evaluate
+
+        run_evaluate(spec, verbose)
     elif isinstance(spec, TrainSpec):
         from vae_batch.cli.train import run_train
 

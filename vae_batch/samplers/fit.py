@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from vae_batch.errors import SpecError
+from vae_batch.latents.covariance import Covariance
 from vae_batch.latents.posteriors import Posteriors
 from vae_batch.latents.take import numbers
 from vae_batch.noise import uniform
@@ -80,8 +82,13 @@ def fit(posteriors: Posteriors, components: int, seed: int, say: Callable[[str],
     """
     if components > posteriors.total:
         raise SpecError(f"--components {components}: there are {posteriors.total} images to fit them to")
+    with threadpool_limits(1, "blas"):  # more threads wait for each other on a busy machine, and may round otherwise
+        return _fitted(posteriors, components, seed, say)
+
+
+def _fitted(posteriors: Posteriors, components: int, seed: int, say: Callable[[str], None]) -> Density:
     rows = posteriors.total
-    mean, covariance = aggregate_moments(posteriors.batches)
+    mean, covariance = aggregate_moments(posteriors.batches, posteriors.dims)
     ridge = RIDGE * float(np.trace(covariance)) / len(mean) + LEAST_RIDGE
     mixture = _Mixture(np.ones(1), mean[None], _with_ridge(covariance[None], ridge))
     facts: dict[str, Any] = {"rows": rows, "components": components, "seed": seed}
@@ -100,26 +107,17 @@ def fit(posteriors: Posteriors, components: int, seed: int, say: Callable[[str],
     return Density(mixture.weights, mixture.means, mixture.scales(), facts)
 
 
-def aggregate_moments(batches: Batches) -> tuple[F64, F64]:
+def aggregate_moments(batches: Batches, dims: int) -> tuple[F64, F64]:
     """Give mean (D,) and covariance (D, D) of the aggregate posterior (1/N) sum_n N(mean_n, diag(variance_n)).
 
     The covariance is that of the means, divided by N, plus the mean of the variances on the diagonal.
     """
-    count, shift = 0, np.zeros(0)
-    first = second = variances = np.zeros(0)
+    spread, variances = Covariance(dims), np.zeros(dims)
     for mean_ND, variance_ND in batches():
-        if not count:
-            shift = mean_ND.mean(0)  # sums around it do not cancel
-            first, variances = np.zeros_like(shift), np.zeros_like(shift)
-            second = np.zeros((len(shift), len(shift)))
-        centred = mean_ND - shift
-        count += len(centred)
-        first += centred.sum(0)
-        second += centred.T @ centred
+        spread.add(mean_ND)
         variances += variance_ND.sum(0)
-    away = first / count
-    covariance = second / count - np.outer(away, away) + np.diag(variances / count)
-    return shift + away, (covariance + covariance.T) / 2
+    mean, covariance = spread.moments()
+    return mean, covariance + np.diag(variances / spread.count)
 
 
 def expectation_maximisation(batches: Batches, mixture: _Mixture, ridge: float) -> tuple[_Mixture, list[float]]:

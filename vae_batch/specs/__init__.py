@@ -2,6 +2,7 @@
 
 from vae_batch.specs.base import Precision, Seed, Spec
 from vae_batch.specs.encode import EncodeSpec
+from vae_batch.specs.evaluate import EvaluateSpec
 from vae_batch.specs.generate import Codec, GenerateSpec, PictureFormat
 from vae_batch.specs.images import ImagesSpec
 from vae_batch.specs.load import KINDS, load_spec
@@ -12,6 +13,7 @@ __all__ = [
     "KINDS",
     "Codec",
     "EncodeSpec",
+    "EvaluateSpec",
     "GenerateSpec",
     "ImagesSpec",
     "PictureFormat",

@@ -9,10 +9,16 @@ import yaml
 from vae_batch.errors import SpecError
 from vae_batch.specs.base import Spec
 from vae_batch.specs.encode import EncodeSpec
+from vae_batch.specs.evaluate import EvaluateSpec
 from vae_batch.specs.generate import GenerateSpec
 from vae_batch.specs.train import TrainSpec
 
-KINDS: dict[str, type[Spec]] = {"encode": EncodeSpec, "generate": GenerateSpec, "train": TrainSpec}
+KINDS: dict[str, type[Spec]] = {
+    "encode": EncodeSpec,
+    "generate": GenerateSpec,
+    "train": TrainSpec,
+    "evaluate": EvaluateSpec,
+}
 
 
 def load_spec(path: str | Path) -> Spec:
