@@ -120,7 +120,7 @@ class _Sheet:
 
     def __init__(self, size: tuple[int, int], captions: Sequence[Sequence[str]], columns: int) -> None:
         self._captions, self._columns = captions, columns
-        self._zoom = max(1, LEAST // max(size)) if max(size) <= MOST else MOST / max(size)
+        self._zoom = max(1, -(-LEAST // max(size))) if max(size) <= MOST else MOST / max(size)
         self._size = (round(size[0] * self._zoom), round(size[1] * self._zoom))
         lines = max(map(len, captions))
         self._step = (max(self._size[0], LEAST) + MARGIN, self._size[1] + lines * LINE + 2 * MARGIN)
