@@ -59,6 +59,12 @@ def run_generate(spec: GenerateSpec, verbose: bool) -> None:
     "--codec", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True, help="Of the pictures."
 )
 @click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100.  [default: 95]")
+@click.option(
+    "--label-with",
+    metavar="ENCODED",
+    help="Predict the labels of this encoded data set of the same model for each image, by linear probes.",
+)
+@click.option("--attributes", metavar="A,B,...", help="Only these labels.  [default: numbers, and those of two values]")
 @work_options
 @click.option("-v", "--verbose", is_flag=True, help="Let Ray's own log through.")
 def command(verbose: bool, **values: Any) -> None:

@@ -27,6 +27,8 @@ class GenerateSchema:
     """Of one picture, about."""
     origin: tuple[tuple[str, str], ...]
     """Columns of the sampler: name and Arrow type."""
+    predicted: tuple[str, ...]
+    """Columns of the probes, float32."""
     pictures: PictureFormat
     """Where they are: in the part, or beside it."""
     metadata: Mapping[str, str]
@@ -44,7 +46,7 @@ class GenerateSchema:
 
     @property
     def _own_bytes(self) -> int:
-        return 4 * self.dims + 80 + 16 * len(self.origin)
+        return 4 * self.dims + 80 + 16 * len(self.origin) + 4 * len(self.predicted)
 
     @property
     def row_group_rows(self) -> int:
@@ -62,6 +64,7 @@ class GenerateSchema:
             pa.field("latent", vector(pa.float32(), self.dims), nullable=False, metadata=shape),
             pa.field("seed", pa.uint64(), nullable=False),
             *(pa.field(name, pa.type_for_alias(kind)) for name, kind in self.origin),
+            *(pa.field(name, pa.float32(), nullable=False) for name in self.predicted),
         ]
         if self.pictures == "parquet":
             return pa.schema(fields, metadata={**self.metadata, "huggingface": json.dumps(_FEATURES)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,15 +83,19 @@ class Posteriors:
 
         A deterministic autoencoder's variances are zero.
         """
+        return map(moments, self.rows(["mean", "variance"]))
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Iterate over columns of the rows that count, as many at a time as `batches` does."""
         for part, count in zip(self.parts, self.counts, strict=True):
             if not count:
                 continue
             mask, at = part.mask(), 0
-            for batch in read_through(part.location, part.rows, ["mean", "variance"]):
+            for batch in read_through(part.location, part.rows, columns):
                 here = mask[at : at + len(batch)]
                 at += len(batch)
                 if here.any():
-                    yield _moments(batch.filter(pa.array(here)))
+                    yield batch.filter(pa.array(here))
 
     def take(self, positions: I64) -> pa.Table:
         """Read `id`, `mean` and `variance` of rows by their position among those that count, ascending."""
@@ -110,7 +114,8 @@ class Posteriors:
         return rows
 
 
-def _moments(batch: pa.RecordBatch) -> tuple[F64, F64]:
+def moments(batch: pa.RecordBatch) -> tuple[F64, F64]:
+    """Give (N, D) means and variances, of 0 for a deterministic autoencoder."""
     mean = numbers(batch.column("mean"), np.float64)
     if batch.column("variance").null_count:
         return mean, np.zeros_like(mean)

@@ -156,6 +156,8 @@ class _Attempt:
     ) -> pa.RecordBatch:
         ids = [image_id(index) for index in wanted]
         origin = {name: [_plain(values[slot]) for slot in slots] for name, values in drawn.origin.items()}
+        if self.job.predictor is not None:
+            origin |= {name: values.tolist() for name, values in self.job.predictor(drawn.latents[slots]).items()}
         known = {"index": wanted, "seed": [self.job.seed] * len(ids), **origin}
         facts = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
         columns: dict[str, Any] = {

@@ -13,7 +13,9 @@ from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.pictures import FOLDERS, SHARDS
 from vae_batch.latents.summary import Summary
+from vae_batch.probes import Probes, read_probes
 from vae_batch.specs import GenerateSpec
+from vae_batch.work.predicted_card import predicted_section
 
 README = "README.md"
 
@@ -43,7 +45,7 @@ Every image here was made by a model, a variational autoencoder; none is a photo
 
 {pictures}
 
-{columns}
+{columns}{predicted}
 
 ```python
 import datasets
@@ -70,7 +72,7 @@ An image is a function of the model, the seed and its number alone. With this sp
 def write_card(layout: Layout, job: JobFile, summary: Summary) -> None:
     """Write the card of a finished data set; one that is there, with what a person wrote into it, stays."""
     if not storage.exists(_card(layout)):
-        storage.write_bytes(_card(layout), card_text(job, summary).encode(), layout.tmp)
+        storage.write_bytes(_card(layout), card_text(job, summary, kept_probes(layout, job)).encode(), layout.tmp)
 
 
 def remove_card(layout: Layout) -> None:
@@ -82,12 +84,19 @@ def _card(layout: Layout) -> str:
     return storage.join(layout.out, README)
 
 
-def card_text(job: JobFile, summary: Summary) -> str:
+def kept_probes(layout: Layout, job: JobFile) -> Probes | None:
+    """Read the probes that a job predicts attributes by, if it does. Raises OutputError: they are gone or damaged."""
+    name = job.source.get("probes")
+    return read_probes(storage.join(layout.state, name), job.fields["label_with"]) if name else None
+
+
+def card_text(job: JobFile, summary: Summary, probes: Probes | None = None) -> str:
     """Give the card, with neither times nor hosts: equal data sets have equal cards.
 
     Args:
         job: of the data set.
         summary: its totals, of all units.
+        probes: by which attributes are predicted.
     """
     spec = GenerateSpec(**job.spec)
     return _CARD.format(
@@ -107,6 +116,7 @@ def card_text(job: JobFile, summary: Summary) -> str:
         ),
         pictures=_pictures(spec),
         columns="Each row has the image's `index`, the `seed`, its `latent`, and where that came from.",
+        predicted=predicted_section(probes) if probes else "",
         model=_model(job),
         spec=_spec(spec),
         numerics=_numerics(summary),
@@ -158,7 +168,9 @@ def _name(reference: str) -> str:
 def _spec(spec: GenerateSpec) -> str:
     values = yaml.safe_load(spec.to_yaml())
     shown = {key: value for key, value in values.items() if key not in _NOT_SAID}
-    paths = {key: _name(shown[key]) for key in ("model", "latents", "fit") if isinstance(shown.get(key), str)}
+    paths = {
+        key: _name(shown[key]) for key in ("model", "latents", "fit", "label_with") if isinstance(shown.get(key), str)
+    }
     return str(yaml.safe_dump({**shown, **paths}, sort_keys=False))
 
 
