@@ -15,7 +15,8 @@ from vae_batch.specs import PictureFormat
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 """Hugging Face's type of an image."""
 
-_FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
+FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
+"""By which `datasets` shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class GenerateSchema:
             *(pa.field(name, pa.float32(), nullable=False) for name in self.predicted),
         ]
         if self.pictures == "parquet":
-            return pa.schema(fields, metadata={**self.metadata, "huggingface": json.dumps(_FEATURES)})
+            return pa.schema(fields, metadata={**self.metadata, "huggingface": json.dumps(FEATURES)})
         fields += [pa.field("file", pa.string(), nullable=False), pa.field("sha256", pa.string(), nullable=False)]
         return pa.schema(fields, metadata=dict(self.metadata))
 

@@ -114,28 +114,38 @@ def card_text(job: JobFile, summary: Summary, probes: Probes | None = None) -> s
                 "seed": str(spec.seed),
             }
         ),
-        pictures=_pictures(spec),
+        pictures=pictures_text(spec),
         columns="Each row has the image's `index`, the `seed`, its `latent`, and where that came from.",
         predicted=predicted_section(probes) if probes else "",
-        model=_model(job),
+        model=model_table(job),
         spec=_spec(spec),
         numerics=_numerics(summary),
     )
 
 
 def _front(spec: GenerateSpec, summary: Summary) -> str:
-    size = next((name for limit, name in _SIZES if summary.rows < limit), _LARGEST)
-    files = [{"split": "train", "path": _FILES[spec.format]}]
+    files = [{"split": "train", "path": files_of(spec)}]
     value = {
         "configs": [{"config_name": "default", "data_files": files}],
         "tags": ["synthetic", "vae", "variational-autoencoder", "vae_batch"],
         "task_categories": ["unconditional-image-generation"],
-        "size_categories": [size],
+        "size_categories": [size_category(summary.rows)],
     }
     return str(yaml.safe_dump(value, sort_keys=False))
 
 
-def _pictures(spec: GenerateSpec) -> str:
+def size_category(rows: int) -> str:
+    """Give the hub's name of a size."""
+    return next((name for limit, name in _SIZES if rows < limit), _LARGEST)
+
+
+def files_of(spec: GenerateSpec) -> str:
+    """Say which files hold the pictures, for `datasets`."""
+    return _FILES[spec.format]
+
+
+def pictures_text(spec: GenerateSpec) -> str:
+    """Say where the pictures are."""
     if spec.format == "parquet":
         return "`data/*.parquet` hold the pictures, in the column `image`."
     beside = f"`{SHARDS}/*.tar`, in the WebDataset convention" if spec.format == "webdataset" else f"`{FOLDERS}/`"
@@ -145,22 +155,23 @@ def _pictures(spec: GenerateSpec) -> str:
     )
 
 
-def _model(job: JobFile) -> str:
+def model_table(job: JobFile) -> str:
+    """Give a table of the model's card."""
     training = job.model["extra"].get("training") or {}
     source = (training.get("spec") or {}).get("source")
     rows = {
         "family": job.model["family"],
-        "model": f"`{_name(job.spec['model'])}`",
+        "model": f"`{shown_name(job.spec['model'])}`",
         "digest (sha256)": f"`{job.model['digest']}`",
         "parameters": f"{job.model['parameters']:,}",
-        "training images": f"`{_name(source)}`" if source else "not said by the model",
+        "training images": f"`{shown_name(source)}`" if source else "not said by the model",
     }
     if "source_sha256" in training:
         rows["fingerprint of the training images"] = f"`{training['source_sha256']}`"
     return _table(rows)
 
 
-def _name(reference: str) -> str:
+def shown_name(reference: str) -> str:
     """A model or a source as it may be shown to others: of a path here only its last name, of a URI no host."""
     return storage.name_of(reference) if reference.startswith("/") else reference.partition("?")[0]
 
@@ -168,10 +179,8 @@ def _name(reference: str) -> str:
 def _spec(spec: GenerateSpec) -> str:
     values = yaml.safe_load(spec.to_yaml())
     shown = {key: value for key, value in values.items() if key not in _NOT_SAID}
-    paths = {
-        key: _name(shown[key]) for key in ("model", "latents", "fit", "label_with") if isinstance(shown.get(key), str)
-    }
-    return str(yaml.safe_dump({**shown, **paths}, sort_keys=False))
+    named = [key for key in ("model", "latents", "fit", "label_with") if isinstance(shown.get(key), str)]
+    return str(yaml.safe_dump({**shown, **{key: shown_name(shown[key]) for key in named}}, sort_keys=False))
 
 
 def _numerics(summary: Summary) -> str:
