@@ -81,6 +81,7 @@ def command(verbose: bool, **values: Any) -> None:
       vae-batch generate --model model/ --out smiling/ --count 10000 --sampler fitted --latents latents/ \\
         --components 10 --where 'Smiling AND NOT "5_o_Clock_Shadow"'
       vae-batch generate --model model/ --out more/ --sampler posterior --latents latents/ --draws 4
+      vae-batch generate --model model/ --out labelled/ --count 10000 --label-with latents/ --attributes smile,glasses
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 finished with too many rejects, 75 interrupted: run again to go on.
     """
