@@ -14,13 +14,13 @@ ROOT = Path(__file__).parent.parent / "vae_batch"
 BASE = {"errors", "types"}
 FIRST = BASE | {"noise", "storage", "specs", "faces"}
 MIDDLE = {"sources", "images", "models", "latents"}
-SAMPLERS = {"samplers"}
+SAMPLERS = {"samplers", "probes"}
 WORKING = {"work", "training", "analysis", "testing"}
 MAY_IMPORT = {
     **dict.fromkeys(("noise", "storage", "specs", "faces"), BASE),
     **{name: set() for name in BASE},
     **dict.fromkeys(MIDDLE, FIRST),
-    "samplers": FIRST | {"latents"},
+    **dict.fromkeys(SAMPLERS, FIRST | {"latents"}),
     **dict.fromkeys(WORKING, FIRST | MIDDLE | SAMPLERS),
     "cluster": FIRST | MIDDLE | SAMPLERS | WORKING,
     "cli": FIRST | MIDDLE | SAMPLERS | WORKING | {"cluster"},

@@ -13,7 +13,7 @@ from PIL import Image
 import vae_batch
 from tests.cluster.test_generate import generate_spec
 from tests.s3 import S3
-from vae_batch.analysis.preview import LEAST, MARGIN, _run, preview
+from vae_batch.analysis.preview import LEAST, MARGIN, MOST_LINES, _caption, _run, preview
 from vae_batch.errors import OutputError, SpecError
 
 
@@ -78,3 +78,9 @@ def test_what_has_no_pictures_is_refused(encoded: Path, generated: Path, model: 
     with pytest.raises(SpecError, match="too large"):
         preview(str(generated / "parquet"), tmp_path / "sheet.png", 1000, 1000)
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_caption_says_what_is_predicted_in_few_lines() -> None:
+    row = {"id": "000000010", "index": 10, "predicted_glasses": 0.25, **{f"predicted_{i}": 0.5 for i in range(40)}}
+    lines = _caption(row)
+    assert lines[:2] == ["10", "glasses 0.25"] and len(lines) == 1 + MOST_LINES

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from vae_batch.analysis.probes import auc, probe_attributes, r_squared
+from vae_batch.analysis.probes import probe_attributes
 from vae_batch.cluster.train import train
 from vae_batch.faces import write_faces
 from vae_batch.models import load_model
 from vae_batch.models.arrays import to_float
+from vae_batch.probes import auc, r_squared
 from vae_batch.specs import TrainSpec, load_spec
 from vae_batch.training import Progress, Watch
 from vae_batch.work.cache import open_cache

@@ -14,7 +14,7 @@ from tests.cluster.growing import CUT, RETRY, assert_finished, contents, rows, r
 from tests.cluster.inline import replicas_here
 from tests.conftest import image_bytes
 from vae_batch.errors import MismatchError
-from vae_batch.work.export import export_rejects
+from vae_batch.work.rejects import export_rejects
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from tests.s3 import S3
 from vae_batch import Summary, storage
 from vae_batch.errors import MismatchError, SourceError
 from vae_batch.latents.layout import Layout
-from vae_batch.work.export import export_rejects
+from vae_batch.work.rejects import export_rejects
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.cluster.growing import write_tar
 from tests.conftest import image_bytes, spec
 from vae_batch.errors import OutputError
 from vae_batch.latents.rejects import SCHEMA, group
-from vae_batch.work.export import export_rejects, safe_name
+from vae_batch.work.rejects import export_rejects, safe_name
 
 EVIL = {
     "../../evil.jpg": b"evil",

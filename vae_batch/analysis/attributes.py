@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vae_batch.analysis.probes import auc, r_squared
+from vae_batch.probes import auc, r_squared
 
 F64 = npt.NDArray[np.float64]
 

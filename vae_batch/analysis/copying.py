@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_batch.analysis.neighbours import Nearest
-from vae_batch.analysis.probes import auc
+from vae_batch.probes import auc
 
 F64 = npt.NDArray[np.float64]
 

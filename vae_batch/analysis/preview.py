@@ -20,6 +20,8 @@ from vae_batch.latents.schema import rows_at_a_time
 
 Row = dict[str, Any]
 
+MOST_LINES = 8
+"""Under the number of a picture."""
 LEAST, MOST = 96, 256
 """Pixels a side of a picture on the sheet: small ones are magnified by a whole factor, large ones reduced."""
 
@@ -99,8 +101,10 @@ def _origin(row: Mapping[str, Any]) -> list[str]:
 
 
 def _caption(row: Mapping[str, Any]) -> list[str]:
-    """Give the lines under a picture: its id, and each origin with a value."""
-    return [row["id"].lstrip("0") or "0", *(f"{n} {_short(row[n])}" for n in _origin(row) if row[n] is not None)]
+    """Give the lines under a picture: its id, and what is known of it, without the words `predicted_`."""
+    known = {name.removeprefix("predicted_"): row[name] for name in _origin(row) if row[name] is not None}
+    told = [f"{name} {_short(value)}" for name, value in known.items()]
+    return [row["id"].lstrip("0") or "0", *told[:MOST_LINES]]
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from vae_batch.probes import LinearSums, auc, r_squared
+from vae_batch.probes.linear import apply_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +35,13 @@ def probe_attributes(
         share: of the rows that the maps are fitted on.
     """
     cut = int(len(mean_ND) * share)
-    inputs = np.hstack([mean_ND.astype(np.float64), np.ones((len(mean_ND), 1))])
-    train, test = inputs[:cut], inputs[cut:]
-    gram = train.T @ train + 1e-3 * np.eye(train.shape[1])
+    target_NA = np.stack([np.asarray(values, np.float64) for values in attributes.values()], axis=1)
+    sums = LinearSums()
+    sums.add(mean_ND[:cut].astype(np.float64), None, target_NA[:cut])
+    predicted_NA = apply_map(*sums.solve(), mean_ND[cut:])
     probes = []
-    for name, values in attributes.items():
-        target = values.astype(np.float64)
-        predicted = test @ np.linalg.solve(gram, train.T @ target[:cut])
-        binary = len(np.unique(target)) == 2
-        score = auc(predicted, target[cut:]) if binary else r_squared(predicted, target[cut:])
-        probes.append(Probe(name, "AUC" if binary else "R²", score, cut, len(test)))
+    for name, all_N, predicted in zip(attributes, target_NA.T, predicted_NA.T, strict=True):
+        binary = len(np.unique(all_N)) == 2
+        score = auc(predicted, all_N[cut:]) if binary else r_squared(predicted, all_N[cut:])
+        probes.append(Probe(name, "AUC" if binary else "R²", score, cut, len(predicted)))
     return probes
-
-
-def r_squared(predicted: F64, target: F64) -> float:
-    """Share of the target's variance that the prediction explains; below 0 it is worse than the mean."""
-    return float(1.0 - np.square(target - predicted).sum() / np.square(target - target.mean()).sum())
-
-
-def auc(scores: F64, target: F64) -> float:
-    """Area under the ROC curve: the chance that a row of the higher value scores above one of the lower.
-
-    Mann and Whitney's U over the ranks, ties counted half.
-    """
-    positive = target == target.max()
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    pairs = float(positive.sum()) * float((~positive).sum())
-    return float((ranks[positive].sum() - positive.sum() * (positive.sum() + 1) / 2.0) / pairs)

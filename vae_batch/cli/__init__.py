@@ -19,6 +19,7 @@ COMMANDS = {
     "encode": "Encode a collection: posterior means, variances and samples to Parquet, exactly once.",
     "generate": "Generate a synthetic data set: pictures decoded from drawn latents, exactly once.",
     "resample": "Draw anew from stored posteriors: no model, no images.",
+    "export": "Write a data set for the Hugging Face hub, as numpy arrays, or as WebDataset tars.",
     "preview": "Show a generated data set: a contact sheet with captions.",
     "evaluate": "Judge a generated data set beside real images: fidelity, variety, copying, attributes.",
     "plan": "Say what `encode` would do, and how long it would take, before anything is spent.",

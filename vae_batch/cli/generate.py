@@ -59,6 +59,12 @@ def run_generate(spec: GenerateSpec, verbose: bool) -> None:
     "--codec", type=click.Choice(["png", "jpeg", "webp"]), default="png", show_default=True, help="Of the pictures."
 )
 @click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100.  [default: 95]")
+@click.option(
+    "--label-with",
+    metavar="ENCODED",
+    help="Predict the labels of this encoded data set of the same model for each image, by linear probes.",
+)
+@click.option("--attributes", metavar="A,B,...", help="Only these labels.  [default: numbers, and those of two values]")
 @work_options
 @click.option("-v", "--verbose", is_flag=True, help="Let Ray's own log through.")
 def command(verbose: bool, **values: Any) -> None:
@@ -75,6 +81,7 @@ def command(verbose: bool, **values: Any) -> None:
       vae-batch generate --model model/ --out smiling/ --count 10000 --sampler fitted --latents latents/ \\
         --components 10 --where 'Smiling AND NOT "5_o_Clock_Shadow"'
       vae-batch generate --model model/ --out more/ --sampler posterior --latents latents/ --draws 4
+      vae-batch generate --model model/ --out labelled/ --count 10000 --label-with latents/ --attributes smile,glasses
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 finished with too many rejects, 75 interrupted: run again to go on.
     """

@@ -47,7 +47,7 @@ def command(out: str, as_json: bool, as_csv: bool, export: str | None) -> None:
     else:
         click.echo("\n".join(describe(len(table), group(table))))
     if export:
-        from vae_batch.work.export import export_rejects
+        from vae_batch.work.rejects import export_rejects
 
         done = export_rejects(out, export)
         click.echo(f"{done.files:,} of {done.rejects:,} copied to {done.folder}; see index.csv there", err=True)

@@ -15,7 +15,8 @@ from vae_batch.specs import PictureFormat
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 """Hugging Face's type of an image."""
 
-_FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
+FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
+"""By which `datasets` shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class GenerateSchema:
     """Of one picture, about."""
     origin: tuple[tuple[str, str], ...]
     """Columns of the sampler: name and Arrow type."""
+    predicted: tuple[str, ...]
+    """Columns of the probes, float32."""
     pictures: PictureFormat
     """Where they are: in the part, or beside it."""
     metadata: Mapping[str, str]
@@ -44,7 +47,7 @@ class GenerateSchema:
 
     @property
     def _own_bytes(self) -> int:
-        return 4 * self.dims + 80 + 16 * len(self.origin)
+        return 4 * self.dims + 80 + 16 * len(self.origin) + 4 * len(self.predicted)
 
     @property
     def row_group_rows(self) -> int:
@@ -62,9 +65,10 @@ class GenerateSchema:
             pa.field("latent", vector(pa.float32(), self.dims), nullable=False, metadata=shape),
             pa.field("seed", pa.uint64(), nullable=False),
             *(pa.field(name, pa.type_for_alias(kind)) for name, kind in self.origin),
+            *(pa.field(name, pa.float32(), nullable=False) for name in self.predicted),
         ]
         if self.pictures == "parquet":
-            return pa.schema(fields, metadata={**self.metadata, "huggingface": json.dumps(_FEATURES)})
+            return pa.schema(fields, metadata={**self.metadata, "huggingface": json.dumps(FEATURES)})
         fields += [pa.field("file", pa.string(), nullable=False), pa.field("sha256", pa.string(), nullable=False)]
         return pa.schema(fields, metadata=dict(self.metadata))
 

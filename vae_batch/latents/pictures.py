@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -30,13 +31,14 @@ def folder_name(unit: int, number: int) -> str:
 class PictureReader:
     """Reads pictures by their path in OUT, `shards/shard-000000.tar/000000017.png` those in a tar.
 
-    A context manager. One tar is open at a time: pictures are best asked for in the order of the rows.
+    A context manager. One tar is open at a time, and one under a URI is fetched whole, not by a request for each
+    picture: they are best asked for in the order of the rows.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout, self._path = layout, ""
         self._tar: tarfile.TarFile | None = None
-        self._file: Any = None
+        self._fetched: Path | None = None
 
     def __enter__(self) -> PictureReader:
         return self
@@ -72,15 +74,18 @@ class PictureReader:
     def _open(self, path: str) -> tarfile.TarFile:
         if self._tar is None or path != self._path:
             self._close()
-            self._file = storage.open_input(storage.join(self._layout.out, path))
-            self._tar, self._path = tarfile.open(fileobj=self._file, mode="r:"), path  # noqa: SIM115
+            file = storage.fetch(storage.join(self._layout.out, path))
+            self._fetched = file if storage.is_remote(self._layout.out) else None
+            self._tar, self._path = tarfile.open(file, "r:"), path  # noqa: SIM115
         return self._tar
 
     def _close(self) -> None:
         if self._tar is not None:
             self._tar.close()
-            self._file.close()
             self._tar = None
+        if self._fetched is not None:
+            self._fetched.unlink(missing_ok=True)
+            self._fetched = None
 
 
 def wrong_files(layout: Layout, files: Mapping[str, str]) -> Iterator[str]:

@@ -83,10 +83,10 @@ class Posteriors:
 
         A deterministic autoencoder's variances are zero.
         """
-        return map(_moments, self.rows(["mean", "variance"]))
+        return map(moments, self.rows(["mean", "variance"]))
 
     def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Iterate over columns of the rows that count, as many at a time."""
+        """Iterate over columns of the rows that count, as many at a time as `batches` does."""
         for part, count in zip(self.parts, self.counts, strict=True):
             if not count:
                 continue
@@ -114,7 +114,8 @@ class Posteriors:
         return rows
 
 
-def _moments(batch: pa.RecordBatch) -> tuple[F64, F64]:
+def moments(batch: pa.RecordBatch) -> tuple[F64, F64]:
+    """Give (N, D) means and variances, of 0 for a deterministic autoencoder."""
     mean = numbers(batch.column("mean"), np.float64)
     if batch.column("variance").null_count:
         return mean, np.zeros_like(mean)

@@ -124,13 +124,13 @@ def finished_summary(layout: Layout, job: JobFile) -> Summary | None:
 
 
 def remove_strays(layout: Layout, job: JobFile, units: Sequence[int]) -> None:
-    """Remove rejects files that no part names; plans, fits and listings of the source that the job file does not name.
+    """Remove rejects files that no part names; plans, fits, probes and listings that the job file does not name.
 
     They are left by attempts that were killed before their commit, and by parts that were made anew.
     """
     named = {f.rejects_file for f in read_footers(layout.part(u) for u in units) if not isinstance(f, OutputError)}
     named.add(storage.name_of(layout.plan(job.plan.sha256)))
-    named.add(str(job.source.get("fit")))
+    named |= {str(job.source.get(name)) for name in ("fit", "probes")}
     if job.history:
         named.add(storage.name_of(layout.collection(job.history[-1].collection)))
     for folder in (layout.rejects, layout.state):

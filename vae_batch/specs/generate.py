@@ -62,6 +62,11 @@ class GenerateSpec(WorkSpec):
     """Of the pictures: png keeps every bit."""
     quality: int | None = Field(default=None, ge=1, le=100)
     """Of jpeg and webp; None: 95."""
+    label_with: str | None = None
+    """An encoded, labelled data set of the same model: linear probes fitted to it predict its labels for each image,
+    in columns `predicted_...`."""
+    attributes: str | None = None
+    """`smile,glasses`: only these labels of `label_with`; None: all that are numbers or have two values."""
 
     @field_validator("indices")
     @classmethod
@@ -77,6 +82,8 @@ class GenerateSpec(WorkSpec):
             raise ValueError("give count or indices, one of the two: how many images, or which")
         if self.quality is not None and self.codec == "png":
             raise ValueError("png has no quality, it keeps every bit; --codec jpeg and webp have")
+        if self.attributes is not None and (self.label_with is None or not self.attribute_names()):
+            raise ValueError("attributes names labels of label_with, such as smile,glasses: it goes with label_with")
         return self
 
     @model_validator(mode="after")
@@ -92,6 +99,10 @@ class GenerateSpec(WorkSpec):
             what = "a Parquet file of latents" if self.sampler == "given" else "an encoded data set"
             raise ValueError(f"the sampler {self.sampler} wants latents: {what}")
         return self
+
+    def attribute_names(self) -> list[str]:
+        """Give the labels that `attributes` names."""
+        return list(dict.fromkeys(filter(None, map(str.strip, (self.attributes or "").split(",")))))
 
     def runs(self) -> list[range]:
         """Give the numbers of the images, in order, as runs that neither touch nor overlap."""

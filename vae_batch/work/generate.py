@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_batch.images.codecs import encode_image
+from vae_batch.latents.arrays import to_array
 from vae_batch.latents.generated import image_id
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.moments import Moments
@@ -27,7 +28,6 @@ from vae_batch.work.maker import UnitMaker
 from vae_batch.work.outlets import Outlet, outlet
 from vae_batch.work.prefetch import prefetch
 from vae_batch.work.render import Pictures, Renderer
-from vae_batch.work.rows import to_array
 
 if TYPE_CHECKING:
     from vae_batch.work.generate_job import GenerateJob
@@ -156,6 +156,8 @@ class _Attempt:
     ) -> pa.RecordBatch:
         ids = [image_id(index) for index in wanted]
         origin = {name: [_plain(values[slot]) for slot in slots] for name, values in drawn.origin.items()}
+        if self.job.predictor is not None:
+            origin |= {name: values.tolist() for name, values in self.job.predictor(drawn.latents[slots]).items()}
         known = {"index": wanted, "seed": [self.job.seed] * len(ids), **origin}
         facts = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
         columns: dict[str, Any] = {

@@ -13,7 +13,9 @@ from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.pictures import FOLDERS, SHARDS
 from vae_batch.latents.summary import Summary
+from vae_batch.probes import Probes, read_probes
 from vae_batch.specs import GenerateSpec
+from vae_batch.work.predicted_card import predicted_section
 
 README = "README.md"
 
@@ -43,7 +45,7 @@ Every image here was made by a model, a variational autoencoder; none is a photo
 
 {pictures}
 
-{columns}
+{columns}{predicted}
 
 ```python
 import datasets
@@ -70,7 +72,7 @@ An image is a function of the model, the seed and its number alone. With this sp
 def write_card(layout: Layout, job: JobFile, summary: Summary) -> None:
     """Write the card of a finished data set; one that is there, with what a person wrote into it, stays."""
     if not storage.exists(_card(layout)):
-        storage.write_bytes(_card(layout), card_text(job, summary).encode(), layout.tmp)
+        storage.write_bytes(_card(layout), card_text(job, summary, kept_probes(layout, job)).encode(), layout.tmp)
 
 
 def remove_card(layout: Layout) -> None:
@@ -82,12 +84,19 @@ def _card(layout: Layout) -> str:
     return storage.join(layout.out, README)
 
 
-def card_text(job: JobFile, summary: Summary) -> str:
+def kept_probes(layout: Layout, job: JobFile) -> Probes | None:
+    """Read the probes that a job predicts attributes by, if it does. Raises OutputError: they are gone or damaged."""
+    name = job.source.get("probes")
+    return read_probes(storage.join(layout.state, name), job.fields["label_with"]) if name else None
+
+
+def card_text(job: JobFile, summary: Summary, probes: Probes | None = None) -> str:
     """Give the card, with neither times nor hosts: equal data sets have equal cards.
 
     Args:
         job: of the data set.
         summary: its totals, of all units.
+        probes: by which attributes are predicted.
     """
     spec = GenerateSpec(**job.spec)
     return _CARD.format(
@@ -105,27 +114,38 @@ def card_text(job: JobFile, summary: Summary) -> str:
                 "seed": str(spec.seed),
             }
         ),
-        pictures=_pictures(spec),
+        pictures=pictures_text(spec),
         columns="Each row has the image's `index`, the `seed`, its `latent`, and where that came from.",
-        model=_model(job),
+        predicted=predicted_section(probes) if probes else "",
+        model=model_table(job),
         spec=_spec(spec),
         numerics=_numerics(summary),
     )
 
 
 def _front(spec: GenerateSpec, summary: Summary) -> str:
-    size = next((name for limit, name in _SIZES if summary.rows < limit), _LARGEST)
-    files = [{"split": "train", "path": _FILES[spec.format]}]
+    files = [{"split": "train", "path": files_of(spec)}]
     value = {
         "configs": [{"config_name": "default", "data_files": files}],
         "tags": ["synthetic", "vae", "variational-autoencoder", "vae_batch"],
         "task_categories": ["unconditional-image-generation"],
-        "size_categories": [size],
+        "size_categories": [size_category(summary.rows)],
     }
     return str(yaml.safe_dump(value, sort_keys=False))
 
 
-def _pictures(spec: GenerateSpec) -> str:
+def size_category(rows: int) -> str:
+    """Give the hub's name of a size."""
+    return next((name for limit, name in _SIZES if rows < limit), _LARGEST)
+
+
+def files_of(spec: GenerateSpec) -> str:
+    """Say which files hold the pictures, for `datasets`."""
+    return _FILES[spec.format]
+
+
+def pictures_text(spec: GenerateSpec) -> str:
+    """Say where the pictures are."""
     if spec.format == "parquet":
         return "`data/*.parquet` hold the pictures, in the column `image`."
     beside = f"`{SHARDS}/*.tar`, in the WebDataset convention" if spec.format == "webdataset" else f"`{FOLDERS}/`"
@@ -135,22 +155,23 @@ def _pictures(spec: GenerateSpec) -> str:
     )
 
 
-def _model(job: JobFile) -> str:
+def model_table(job: JobFile) -> str:
+    """Give a table of the model's card."""
     training = job.model["extra"].get("training") or {}
     source = (training.get("spec") or {}).get("source")
     rows = {
         "family": job.model["family"],
-        "model": f"`{_name(job.spec['model'])}`",
+        "model": f"`{shown_name(job.spec['model'])}`",
         "digest (sha256)": f"`{job.model['digest']}`",
         "parameters": f"{job.model['parameters']:,}",
-        "training images": f"`{_name(source)}`" if source else "not said by the model",
+        "training images": f"`{shown_name(source)}`" if source else "not said by the model",
     }
     if "source_sha256" in training:
         rows["fingerprint of the training images"] = f"`{training['source_sha256']}`"
     return _table(rows)
 
 
-def _name(reference: str) -> str:
+def shown_name(reference: str) -> str:
     """A model or a source as it may be shown to others: of a path here only its last name, of a URI no host."""
     return storage.name_of(reference) if reference.startswith("/") else reference.partition("?")[0]
 
@@ -158,8 +179,8 @@ def _name(reference: str) -> str:
 def _spec(spec: GenerateSpec) -> str:
     values = yaml.safe_load(spec.to_yaml())
     shown = {key: value for key, value in values.items() if key not in _NOT_SAID}
-    paths = {key: _name(shown[key]) for key in ("model", "latents", "fit") if isinstance(shown.get(key), str)}
-    return str(yaml.safe_dump({**shown, **paths}, sort_keys=False))
+    named = [key for key in ("model", "latents", "fit", "label_with") if isinstance(shown.get(key), str)]
+    return str(yaml.safe_dump({**shown, **{key: shown_name(shown[key]) for key in named}}, sort_keys=False))
 
 
 def _numerics(summary: Summary) -> str:

@@ -15,11 +15,13 @@ from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import open_plan, write_plan
 from vae_batch.models import ModelCard, describe_model, resolve_model
 from vae_batch.models.reference import absolute_reference
+from vae_batch.probes import Predictor
 from vae_batch.samplers import Sampler
 from vae_batch.sources import default_unit_size
 from vae_batch.specs import Codec, GenerateSpec, Precision
 from vae_batch.types import Piece, Unit
 from vae_batch.work.origin import Origin, keep_fit, origin_of, with_fit
+from vae_batch.work.predicted import Predicted, predicted_by
 from vae_batch.work.suits import check_batches, in_its_precision
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class GenerateJob:
     card: ModelCard
     image_size: int
     sampler: Sampler
+    predictor: Predictor | None
     schema: GenerateSchema
     codec: Codec
     quality: int | None
@@ -67,6 +70,7 @@ class Prepared:
     layout: Layout
     job: GenerateJob
     origin: Origin
+    predicted: Predicted
     unit_size: int
     fields: dict[str, Any]
     existing: JobFile | None
@@ -93,16 +97,18 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
     size = _image_size(spec, card)
     origin = origin_of(spec, card)
     spec = _amount(spec, origin.sampler.total)
+    predicted = predicted_by(spec, card, layout, existing)
     schema = GenerateSchema(
         latent_shape=tuple(card.latent_shape),
         image_bytes=int(size * size * PICTURE_BYTES[spec.codec]),
         pictures=spec.format,
         origin=tuple((field.name, str(field.type)) for field in origin.sampler.columns()),
+        predicted=predicted.predictor.columns if predicted.predictor else (),
         metadata=_metadata(spec, card),
     )
     unit_size = spec.unit_size or (existing.fields["unit_size"] if existing else None)
     unit_size = unit_size or default_unit_size(sum(map(len, spec.runs())), schema.row_bytes)
-    fields = fingerprint_fields(spec, card, origin, size, unit_size)
+    fields = {**fingerprint_fields(spec, card, origin, size, unit_size), **predicted.fields}
     if existing:
         check_same(layout, existing, fields)
     job = GenerateJob(
@@ -112,6 +118,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
         card=card,
         image_size=size,
         sampler=origin.sampler,
+        predictor=predicted.predictor,
         schema=schema,
         codec=spec.codec,
         quality=spec.quality,
@@ -120,7 +127,8 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
         batch_size=spec.batch_size,
         trust_model_code=spec.trust_model_code,
     )
-    return Prepared(spec, layout, job, origin, unit_size, fields, existing, [*remarks, *origin.remarks])
+    remarks += [*origin.remarks, *predicted.remarks]
+    return Prepared(spec, layout, job, origin, predicted, unit_size, fields, existing, remarks)
 
 
 def open_generate(prepared: Prepared, say: Callable[[str], None] = lambda line: None) -> tuple[JobFile, GenerateJob]:
@@ -132,7 +140,7 @@ def open_generate(prepared: Prepared, say: Callable[[str], None] = lambda line: 
     layout, existing = prepared.layout, prepared.existing
     layout.make()
     if existing is None:
-        source = keep_fit(prepared.origin, layout, say)
+        source = keep_fit(prepared.origin, layout, say) | prepared.predicted.keep(layout)
         _job_file(prepared, units(prepared.spec.runs(), prepared.unit_size), source).create(layout)
     else:
         _grow(prepared, existing, say)
@@ -166,7 +174,7 @@ def _chain(*parts: Iterator[Unit]) -> Iterator[Unit]:
 
 def _job_file(prepared: Prepared, planned: Iterator[Unit], source: dict[str, Any]) -> JobFile:
     """Write the plan, and make the job file that names it."""
-    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit")}
+    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit", "label_with")}
     here = {name: path and storage.absolute(path) for name, path in paths.items()}
     spec = prepared.spec.model_copy(update={"model": prepared.job.model, **here})
     return JobFile(

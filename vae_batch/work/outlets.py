@@ -82,14 +82,9 @@ class TarOutlet:
     def write(self, names: Sequence[str], pictures: Sequence[bytes], facts: Sequence[Mapping[str, Any]]) -> Columns:
         """See `Outlet`."""
         for name, data, known in zip(names, pictures, facts, strict=True):
-            self._add(name, data)
-            self._add(f"{name.rpartition('.')[0]}.json", json.dumps(known).encode())
+            add_member(self._tar, name, data)
+            add_member(self._tar, f"{name.rpartition('.')[0]}.json", json.dumps(known).encode())
         return _where([f"{self._path}/{name}" for name in names], pictures)
-
-    def _add(self, name: str, data: bytes) -> None:
-        header = tarfile.TarInfo(name)  # owner 0, time 0: the same bytes on any day
-        header.size = len(data)
-        self._tar.addfile(header, io.BytesIO(data))
 
     def finish(self) -> dict[str, str]:
         """See `Outlet`."""
@@ -99,6 +94,13 @@ class TarOutlet:
         storage.make_folder(storage.join(self._layout.out, self._path.rpartition("/")[0]))
         storage.publish(self._unfinished, final, self._layout.tmp)
         return {self._path: digest}
+
+
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Put a file into a tar: owner 0, time 0, the same bytes on any day."""
+    header = tarfile.TarInfo(name)
+    header.size = len(data)
+    tar.addfile(header, io.BytesIO(data))
 
 
 class FolderOutlet:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from vae_batch import storage
 from vae_batch.errors import OutputError, SpecError
 from vae_batch.images import Transform
+from vae_batch.latents.arrays import to_array
 from vae_batch.latents.footer import Footer, read_footer, read_footers
 from vae_batch.latents.job import JobFile, check_same, encoded_job, existing_job
 from vae_batch.latents.layout import Layout
@@ -32,7 +33,6 @@ from vae_batch.latents.summary import Summary, finished_summary, remove_strays, 
 from vae_batch.latents.take import numbers
 from vae_batch.models import ModelCard
 from vae_batch.specs import EncodeSpec
-from vae_batch.work.rows import to_array
 from vae_batch.work.schema import schema_of
 
 _IDENTITY = ("fingerprint", "values_sha256")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vae_batch.latents.arrays import to_array
 from vae_batch.latents.labels import LabelNotes, LabelRows
 from vae_batch.latents.sampling import draw_samples
 from vae_batch.types import ImageRecord, Unit
@@ -101,24 +102,6 @@ class RowMaker:
     def _shard_column(self, shards: Sequence[str]) -> pa.Array:
         index = pa.array([self._shard_index[shard] for shard in shards], pa.int32())
         return pa.DictionaryArray.from_arrays(index, self._shards)
-
-
-def to_array(values: Any, kind: pa.DataType, rows: int) -> pa.Array:
-    """Turn a column into Arrow; numpy (N, D) or (N, K, D) becomes (nested) fixed-size lists, None all nulls."""
-    if isinstance(values, pa.Array):
-        return values
-    if values is None:
-        return pa.nulls(rows, kind)
-    levels = []
-    while pa.types.is_fixed_size_list(kind):
-        levels.append(kind)
-        kind = kind.value_type
-    if levels:
-        values = np.ascontiguousarray(values).reshape(-1)
-    array = pa.array(values, type=kind)
-    for level in reversed(levels):
-        array = pa.FixedSizeListArray.from_arrays(array, type=level)
-    return array
 
 
 def psnr(mse: np.ndarray) -> np.ndarray:
