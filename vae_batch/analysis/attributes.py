@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vae_batch.probes import auc, r_squared
+from vae_batch.probes import LinearSums, auc, r_squared
+from vae_batch.probes.linear import apply_map
 
 F64 = npt.NDArray[np.float64]
 
 SHARE = 0.75
 """Of the labelled images that the map is fitted on."""
-RIDGE = 1e-3
 LEAST_ROWS = 40
 """With labels, below which nothing is said."""
 QUANTILES = {"5%": 0.05, "median": 0.5, "95%": 0.95}
@@ -67,10 +67,10 @@ def compare_attributes(labelled_ND: F64, labels: Mapping[str, F64], real_RD: F64
         target, wanted = values[:cut][fitted], values[cut:][scored]
         if known.sum() < LEAST_ROWS or any(len(np.unique(part)) < 2 for part in (target, wanted)):
             continue
-        weights = _ridge(labelled_ND[:cut][fitted], target)
+        read_off = _reader(labelled_ND[:cut][fitted], target)
         binary = len(np.unique(values[known])) == 2
-        score = (auc if binary else r_squared)(_with_one(labelled_ND[cut:][scored]) @ weights, wanted)
-        read, made = _with_one(real_RD) @ weights, _with_one(generated_MD) @ weights
+        score = (auc if binary else r_squared)(read_off(labelled_ND[cut:][scored]), wanted)
+        read, made = read_off(real_RD), read_off(generated_MD)
         spread = max(float(read.std()), np.finfo(np.float64).tiny)
         distance = wasserstein(read, made) / spread
         found.append(Shift(name, "AUC" if binary else "R²", score, _spread(read), _spread(made), distance))
@@ -89,14 +89,12 @@ def wasserstein(x_M: F64, y_N: F64) -> float:
     return float((np.abs(below[0] - below[1]) * np.diff(every)).sum())
 
 
-def _ridge(x_ND: F64, target: F64) -> F64:
-    inputs = _with_one(x_ND)
-    gram = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
-    return np.asarray(np.linalg.solve(gram, inputs.T @ target))
-
-
-def _with_one(x_ND: F64) -> F64:
-    return np.hstack([x_ND, np.ones((len(x_ND), 1))])
+def _reader(x_ND: F64, target_N: F64) -> Callable[[F64], F64]:
+    """Fit a linear map to points; give what reads the attribute from others."""
+    sums = LinearSums()
+    sums.add(x_ND, None, target_N[:, None])
+    weights, bias = sums.solve()
+    return lambda points_MD: apply_map(weights, bias, points_MD)[:, 0]
 
 
 def _spread(values: F64) -> Spread:
