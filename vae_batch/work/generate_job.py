@@ -19,7 +19,8 @@ from vae_batch.samplers import Sampler
 from vae_batch.sources import default_unit_size
 from vae_batch.specs import Codec, GenerateSpec, Precision
 from vae_batch.types import Piece, Unit
-from vae_batch.work.origin import Origin, keep_fit, origin_of, with_fit
+from vae_batch.work.encoded import Origin
+from vae_batch.work.origin import keep_fit, kept_file, origin_of, with_fit
 
 if TYPE_CHECKING:
     from vae_batch.work.maker import UnitMaker
@@ -89,7 +90,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
         raise SpecError(f"{spec.model} has no decoder: give a folder with encoder.pt2 and decoder.pt2")
     spec, remarks = _fitting(spec, card)
     size = _image_size(spec, card)
-    origin = origin_of(spec, card)
+    origin = origin_of(spec, card, kept_file(layout, existing, spec))
     spec = _amount(spec, origin.sampler.total)
     schema = GenerateSchema(
         latent_shape=tuple(card.latent_shape),
@@ -164,7 +165,7 @@ def _chain(*parts: Iterator[Unit]) -> Iterator[Unit]:
 
 def _job_file(prepared: Prepared, planned: Iterator[Unit], source: dict[str, Any]) -> JobFile:
     """Write the plan, and make the job file that names it."""
-    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit")}
+    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit", "pairs")}
     here = {name: path and storage.absolute(path) for name, path in paths.items()}
     spec = prepared.spec.model_copy(update={"model": prepared.job.model, **here})
     return JobFile(
@@ -240,7 +241,7 @@ def _amount(spec: GenerateSpec, total: int | None) -> GenerateSpec:
     last = spec.runs()[-1].stop
     if total is not None and last > total:
         asked = f"--count {spec.count}" if spec.count else f"--indices up to {last - 1}"
-        raise SpecError(f"{asked}: the sampler {spec.sampler} makes {total:,} images of {spec.latents}, from 0")
+        raise SpecError(f"{asked}: the sampler {spec.sampler} makes {total:,} images here, from 0")
     return spec
 
 
