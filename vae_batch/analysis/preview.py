@@ -140,10 +140,9 @@ class _Sheet:
             self._draw.text(at, self._fitting(text), "black", self._font)
 
     def _fitting(self, text: str) -> str:
-        """Cut a text that is wider than its cell."""
-        room = self._step[0] - MARGIN
-        if self._draw.textlength(text, self._font) <= room:
-            return text
-        while text and self._draw.textlength(f"{text}…", self._font) > room:
-            text = text[:-1]
-        return f"{text}…"
+        """Cut a text that is wider than its cell: the beginning of its value, since paths differ at the end."""
+        name, _, value = text.partition(" ")
+        while value and self._draw.textlength(text, self._font) > self._step[0] - MARGIN:
+            value = value[1:]
+            text = f"{name} …{value}"
+        return text

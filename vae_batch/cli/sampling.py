@@ -79,7 +79,7 @@ _SAMPLING = [
         "of the posterior means with it less that without it.",
     ),
     click.option(
-        "--balance", metavar="LABEL,...", default=(), help="edit: columns whose own effect is taken out of that."
+        "--balance", metavar="LABEL,...", default="", help="edit: columns whose own effect is taken out of that."
     ),
     click.option(
         "--strength", metavar="X,...", default="1", show_default=True,

@@ -77,7 +77,7 @@ class SamplingSpec(WorkSpec):
     @classmethod
     def _list(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return [part.strip() for part in value.split(",")]
+            return [part.strip() for part in value.split(",") if part.strip()]
         return [value] if isinstance(value, int | float) else value
 
     @field_validator("strength")

@@ -15,7 +15,7 @@ from vae_batch.work.encoded import Encoded, Kept, Origin, Say, open_encoded, sam
 
 
 def edit_origin(spec: GenerateSpec, card: ModelCard, kept: Kept) -> Origin:
-    """Look at what is edited, and at the attribute unless the job is begun and has its vector. Raises as `origin_of`."""
+    """Look at what is edited, and at the attribute unless the job has its vector already. Raises as `origin_of`."""
     encoded = open_encoded(spec, card)
     fields = {**encoded.fields, "strength": list(spec.strength)}
     if spec.fit is not None:
