@@ -58,18 +58,20 @@ def test_a_sheet_is_not_longer_than_the_data_set(generated: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("origins", "columns"),
+    ("fields", "columns"),
     [
-        ([{"pair": i // 6, "t": i % 6} for i in range(60)], 6),
-        ([{"source": "a", "dimension": i // 5, "t": i % 5} for i in range(40)], 5),
-        ([{"source": f"{i}.jpg"} for i in range(40)], 8),
-        ([{"source": "a"} for _ in range(40)], 8),
-        ([{}] * 40, 8),
+        ({"sampler": "interpolate", "steps": 6}, 6),
+        ({"sampler": "traverse", "steps": 5, "indices": [[3, 9]]}, 8),
+        ({"sampler": "posterior", "draws": 1}, 8),
+        ({"sampler": "posterior", "draws": 4}, 4),
+        ({"sampler": "grid", "steps": 40}, 8),
+        ({"sampler": "edit", "strength": [-1, 0, 1]}, 3),
+        ({"sampler": "edit", "strength": [1]}, 8),
+        ({"sampler": "prior"}, 8),
     ],
 )
-def test_what_belongs_together_is_a_row(origins: list[dict[str, Any]], columns: int) -> None:
-    rows = [{"id": f"{i}", "index": i, "seed": 0, **origin} for i, origin in enumerate(origins)]
-    assert _run(rows) == columns
+def test_what_belongs_together_is_a_row(fields: dict[str, Any], columns: int) -> None:
+    assert _run(fields) == columns
 
 
 def test_what_has_no_pictures_is_refused(encoded: Path, generated: Path, model: Path, tmp_path: Path) -> None:

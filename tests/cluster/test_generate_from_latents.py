@@ -23,7 +23,7 @@ from vae_batch.errors import MismatchError, SpecError
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.read import open_parts
-from vae_batch.samplers import read_density
+from vae_batch.samplers import Density, read_fit
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def fit_file(out: Path) -> Path:
 
 def test_fitted_rows_say_their_component_and_the_fit_is_kept(fitted: Path, encoded: Path) -> None:
     found = rows(fitted)
-    density, digest = read_density(str(fit_file(fitted)))
+    density, digest = read_fit(Density, str(fit_file(fitted)))
     assert len(found) == 60 and {row["component"] for row in found} == {0, 1, 2}
     assert density.means.shape == (3, 8) and fit_file(fitted).name == f"fit-{digest[:16]}.safetensors"
     assert density.facts["rows"] == FACES and density.facts["latents"] == str(encoded)

@@ -152,7 +152,7 @@ def cells(tmp_path: Path) -> ds.Dataset:
     ],
 )
 def test_conditions(cells: ds.Dataset, where: str, wanted: list[int]) -> None:
-    assert np.concatenate(list(choose(cells, where, [3, 3]))).astype(int).tolist() == wanted
+    assert np.concatenate(list(choose(cells, where, [3, 3], "--where"))).astype(int).tolist() == wanted
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_conditions(cells: ds.Dataset, where: str, wanted: list[int]) -> None:
 )
 def test_what_is_no_condition_is_refused(cells: ds.Dataset, where: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        list(choose(cells, where, [3, 3]))
+        list(choose(cells, where, [3, 3], "--where"))

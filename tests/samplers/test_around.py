@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.samplers.stored import stored
 from vae_batch.latents.posteriors import PosteriorPart, Posteriors
 from vae_batch.latents.sampling import draw_samples
 from vae_batch.samplers import Posterior, Reconstruct
@@ -24,23 +22,11 @@ VARIANCE = RNG.uniform(0, 2, (ROWS, DIMS)).astype(np.float32)
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Posteriors]:
     """The same posteriors as three ways of encoding store them, in parts of 9 rows and row groups of 4."""
-    made = {}
-    for name, kind in (("float32", pa.float32()), ("float16", pa.float16()), ("deterministic", pa.float32())):
-        folder = tmp_path_factory.mktemp(name)
-        parts = []
-        for unit, first in enumerate(range(0, ROWS, 9)):
-            rows = slice(first, first + 9)
-            variance: Any = list(VARIANCE[rows]) if name != "deterministic" else [None] * len(MEAN[rows])
-            columns = {
-                "id": IDS[rows],
-                "mean": pa.array(list(MEAN[rows].astype(kind.to_pandas_dtype())), pa.list_(kind, DIMS)),
-                "variance": pa.array(variance, pa.list_(pa.float32(), DIMS)),
-            }
-            pq.write_table(pa.table(columns), folder / f"{unit}.parquet", row_group_size=4)
-            parts.append(PosteriorPart(unit, str(folder / f"{unit}.parquet"), len(MEAN[rows])))
-        counts = tuple(part.rows for part in parts)
-        made[name] = Posteriors(str(folder), "m", DIMS, "d", tuple(parts), len(parts), counts)
-    return made
+    ways = {"float32": (np.float32, VARIANCE), "float16": (np.float16, VARIANCE), "deterministic": (np.float32, None)}
+    return {
+        name: stored(tmp_path_factory.mktemp(name), MEAN.astype(kind), variance, IDS)
+        for name, (kind, variance) in ways.items()
+    }
 
 
 @given(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vae_batch import storage
 from vae_batch.errors import OutputError, SpecError
-from vae_batch.samplers import Density, Fitted, check_size, fit, read_density
+from vae_batch.samplers import Density, Fitted, check_size, fit, read_fit
 from vae_batch.samplers.density import F64
 from vae_batch.samplers.fit import aggregate_moments, k_means
 
@@ -157,7 +157,7 @@ def kept(tmp_path: Path) -> tuple[Density, Fitted]:
 
 def test_the_file_keeps_it_and_equal_densities_have_equal_files(kept: tuple[Density, Fitted]) -> None:
     density, sampler = kept
-    again, digest = read_density(sampler.file)
+    again, digest = read_fit(Density, sampler.file)
     assert digest == sampler.sha256 and again.facts == density.facts and again.to_bytes() == density.to_bytes()
     assert np.array_equal(again.scales, density.scales)
 
@@ -166,9 +166,9 @@ def test_the_file_keeps_it_and_equal_densities_have_equal_files(kept: tuple[Dens
 def test_what_is_no_fit_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(OutputError, match="is no fit that"):
-        read_density(str(tmp_path / "x"))
+        read_fit(Density, str(tmp_path / "x"))
     with pytest.raises(OutputError, match="no such fit file"):
-        read_density(str(tmp_path / "y"))
+        read_fit(Density, str(tmp_path / "y"))
 
 
 def test_a_changed_file_is_refused(kept: tuple[Density, Fitted]) -> None:

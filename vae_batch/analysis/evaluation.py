@@ -126,7 +126,7 @@ def _counted(one: Compared, features: Features) -> dict[str, Any]:
 
 
 def _points(posteriors: Posteriors) -> Iterator[tuple[list[str], F64]]:
-    for batch in posteriors.rows(["id", "mean"]):
+    for batch in posteriors.read(["id", "mean"]):
         yield batch.column("id").to_pylist(), hashed(numbers(batch.column("mean"), np.float64))
 
 

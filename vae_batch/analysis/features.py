@@ -57,7 +57,7 @@ def gather(posteriors: Posteriors, limit: int, seed: int, labels: Sequence[str] 
     """
     dims = hashed_dims(posteriors.dims)
     halves, choice = (Covariance(dims), Covariance(dims)), _Choice(limit)
-    for batch in posteriors.rows(["id", "mean", *labels]):
+    for batch in posteriors.read(["id", "mean", *labels]):
         keys = uniform(seed, [f"evaluate/{i}" for i in batch.column("id").to_pylist()])
         means = hashed(numbers(batch.column("mean"), np.float64))
         first = np.floor(keys * 2.0**32) % 2 == 0  # a digit that the choice does not look at

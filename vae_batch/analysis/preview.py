@@ -38,14 +38,14 @@ _NO_ORIGIN = ("id", "index", "image", "latent", "seed", "file", "sha256")
 def preview(out: str, file: str | Path, rows: int | None = None, columns: int | None = None) -> int:
     """Draw the first images of a data set, finished or not, with their numbers and origin.
 
-    Where an origin column stays the same for some images and then changes (steps of one interpolation, draws around
-    one image), each such run has a row of its own.
+    Images that belong together (steps of one interpolation or dimension, a grid's row, strengths of one edit, draws
+    around one image) have a row of their own.
 
     Args:
         out: a generated data set, a folder or a URI.
         file: the PNG.
-        rows: of the sheet; None: 8.
-        columns: of the sheet; None: as many images as a run has, else 8.
+        rows: of the sheet; None: 8, and all of a grid.
+        columns: of the sheet; None: as many as belong together, else 8.
 
     Returns:
         Images on the sheet.
@@ -55,17 +55,17 @@ def preview(out: str, file: str | Path, rows: int | None = None, columns: int | 
         SpecError: the sheet would be too large.
     """
     layout = Layout.of(out)
-    if JobFile.load(layout).kind != "generate":
+    job = JobFile.load(layout)
+    if job.kind != "generate":
         raise OutputError(f"{layout.out} is an encoded data set: it has posteriors, and no pictures to show")
-    wanted = (rows or ROWS) * (columns or MOST_COLUMNS)
-    if wanted * LEAST**2 > MOST_PIXELS:
-        raise SpecError(f"a sheet of {wanted:,} images is too large: give fewer --rows or --columns")
-    head = list(islice(_rows(layout, pictures=False), wanted))
-    if not head:
+    columns = columns or _run(job.fields)
+    rows = rows or (columns if job.fields["sampler"] == "grid" else ROWS)
+    if rows * columns * LEAST**2 > MOST_PIXELS:
+        raise SpecError(f"a sheet of {rows * columns:,} images is too large: give fewer --rows or --columns")
+    captions = [_caption(row) for row in islice(_rows(layout, pictures=False), rows * columns)]
+    if not captions:
         raise OutputError(f"{layout.out} has no picture yet; see `vae-batch status {out}`")
-    columns = columns or _run(head)
-    count = min(len(head), (rows or ROWS) * columns)
-    captions = [_caption(row) for row in head[:count]]
+    count = len(captions)
     sheet: _Sheet | None = None
     with PictureReader(layout) as pictures:
         for number, row in enumerate(islice(_rows(layout, pictures=True), count)):
@@ -87,13 +87,11 @@ def _rows(layout: Layout, pictures: bool) -> Iterator[Row]:
                 yield from batch.to_pylist()
 
 
-def _run(rows: Sequence[Row]) -> int:
-    """How many of the images from the first on share a value of an origin column that changes later."""
-    runs = []
-    for name in _origin(rows[0]):
-        same = next((n for n, row in enumerate(rows) if row[name] != rows[0][name]), len(rows))
-        runs += [same] if 1 < same < len(rows) and same <= MOST_COLUMNS else []
-    return max(runs, default=COLUMNS)
+def _run(fields: Mapping[str, Any]) -> int:
+    """How many consecutive images belong together: steps of one pair, draws around one image; else 8."""
+    strengths = len(fields.get("strength", ()))
+    run = 0 if "indices" in fields else fields.get("steps") or fields.get("draws") or strengths
+    return run if 1 < run <= MOST_COLUMNS else COLUMNS
 
 
 def _origin(row: Mapping[str, Any]) -> list[str]:
@@ -146,10 +144,9 @@ class _Sheet:
             self._draw.text(at, self._fitting(text), "black", self._font)
 
     def _fitting(self, text: str) -> str:
-        """Cut a text that is wider than its cell."""
-        room = self._step[0] - MARGIN
-        if self._draw.textlength(text, self._font) <= room:
-            return text
-        while text and self._draw.textlength(f"{text}…", self._font) > room:
-            text = text[:-1]
-        return f"{text}…"
+        """Cut a text that is wider than its cell: the beginning of its value, since paths differ at the end."""
+        name, _, value = text.partition(" ")
+        while value and self._draw.textlength(text, self._font) > self._step[0] - MARGIN:
+            value = value[1:]
+            text = f"{name} …{value}"
+        return text

@@ -22,9 +22,8 @@ from vae_batch.analysis.latent_pictures import (
     draw_traversals,
     kl_by_dimension,
 )
+from vae_batch.latents.moments import ACTIVE_THRESHOLD
 
-ACTIVE = 0.01
-"""A dimension is active where the posterior mean's variance over images is at least this (Burda et al. 2016)."""
 RECONSTRUCTED, TRAVERSED = 24, 12
 
 
@@ -70,7 +69,7 @@ def write_report(
 
 def _draw(folder: Path, metrics: Sequence[Mapping[str, Any]], seen: Seen) -> list[tuple[str, str, str]]:
     """Draw the pictures; gives name, heading and what there is to see."""
-    kl_D, active = kl_by_dimension(seen.mean, seen.variance), seen.mean.var(0) >= ACTIVE
+    kl_D, active = kl_by_dimension(seen.mean, seen.variance), seen.mean.var(0) >= ACTIVE_THRESHOLD
     dims = len(kl_D)
     top = [int(d) for d in np.argsort(-kl_D, kind="stable")[:TRAVERSED] if active[d]] or [0]
     validation = [line for line in metrics if line.get("split") == "validation"]

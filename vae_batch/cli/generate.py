@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vae_batch.cli.options import MODEL, replicas_of, work_options
+from vae_batch.cli.sampling import sampling_options
 
 if TYPE_CHECKING:
     from vae_batch.specs import GenerateSpec
@@ -30,24 +31,7 @@ def run_generate(spec: GenerateSpec, verbose: bool) -> None:
     help="Images; a larger count into the same OUT adds to it.  [default: all that --latents gives]",
 )
 @click.option("--indices", metavar="I,J-K,...", help="Only the images of these numbers, from 0; instead of --count.")
-@click.option(
-    "--sampler",
-    type=click.Choice(["prior", "fitted", "posterior", "reconstruct", "given"]),
-    default="prior",
-    show_default=True,
-    help="prior: N(0, I). fitted: a density fitted to encoded posteriors. posterior: draws around encoded images. "
-    "reconstruct: their means. given: your own latents.",
-)
-@click.option(
-    "--latents", metavar="ENCODED", help="Encoded data set of the same model; given: Parquet, a folder of it."
-)
-@click.option("--where", metavar="SQL", help="Only the rows of ENCODED for which it is true: 'Smiling AND NOT Male'.")
-@click.option("--components", type=int, default=1, show_default=True, help="fitted: Gaussians.")
-@click.option("--fit", metavar="FILE", help="fitted: the fit of an earlier job (OUT/.vae_batch/fit-*), not --latents.")
-@click.option("--draws", type=int, default=1, show_default=True, help="posterior: for each encoded image.")
-@click.option("--latent-column", default="latent", show_default=True, help="given: lists of floats.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="prior, fitted: factor of the spread.")
-@click.option("--truncation", type=float, metavar="T", help="prior: draw numbers beyond T standard deviations anew.")
+@sampling_options
 @click.option(
     "--format",
     type=click.Choice(["parquet", "webdataset", "folder"]),
@@ -82,6 +66,10 @@ def command(verbose: bool, **values: Any) -> None:
         --components 10 --where 'Smiling AND NOT "5_o_Clock_Shadow"'
       vae-batch generate --model model/ --out more/ --sampler posterior --latents latents/ --draws 4
       vae-batch generate --model model/ --out labelled/ --count 10000 --label-with latents/ --attributes smile,glasses
+      vae-batch generate --model model/ --out ways/ --sampler interpolate --latents latents/ --count 80 --steps 8
+      vae-batch generate --model model/ --out axes/ --sampler traverse --latents latents/
+      vae-batch generate --model model/ --out glasses/ --sampler edit --latents latents/ --attribute Eyeglasses \
+        --balance Male,Young --strength=-1,0,1 --where 'NOT Eyeglasses'
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 finished with too many rejects, 75 interrupted: run again to go on.
     """

@@ -9,7 +9,7 @@ from vae_batch.cli.options import DATA_SET
 
 @click.command()
 @click.argument("out", type=DATA_SET)
-@click.option("--rows", type=click.IntRange(1), help="Of the sheet.  [default: 8]")
+@click.option("--rows", type=click.IntRange(1), help="Of the sheet.  [default: 8, and all of a grid]")
 @click.option("--columns", type=click.IntRange(1), help="Of the sheet.  [default: 8, or what belongs together]")
 @click.option("--out", "file", default="preview.png", show_default=True, metavar="FILE.png", help="The contact sheet.")
 def command(out: str, rows: int | None, columns: int | None, file: str) -> None:

@@ -12,7 +12,8 @@ import pyarrow as pa
 from vae_batch.types import Scaling
 
 ACTIVE_THRESHOLD = 0.01
-"""A dimension is active when Var over images of its posterior mean is at least this (Burda et al. 2016)."""
+"""A dimension is active when Var over images of its posterior mean is at least this (Burda, Grosse and Salakhutdinov
+2016, arXiv 1509.00519)."""
 
 MAX_DIMS = 1024
 """Latents with more numbers than this are summed by their first axis (the channel)."""

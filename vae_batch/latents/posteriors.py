@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from vae_batch import storage
 from vae_batch.errors import OutputError, SpecError
+from vae_batch.latents.collection import some
 from vae_batch.latents.footer import read_footers
 from vae_batch.latents.job import encoded_job
 from vae_batch.latents.layout import Layout
@@ -61,32 +64,48 @@ class Posteriors:
         return sum(self.counts)
 
     def where(self, expression: str) -> Posteriors:
-        """Choose rows by an SQL expression over the columns.
+        """Choose among the rows that count by an SQL expression over the columns.
 
         Raises:
             SpecError: it is wrong, or chooses nothing; the message names the columns.
         """
-        layout = Layout(self.out)
-        data = open_parts(layout, [part.unit for part in self.parts])
-        masks = list(choose(data, expression, [part.rows for part in self.parts]))
-        counts = tuple(int(mask.sum()) for mask in masks)
-        if not sum(counts):
+        chosen = self._chosen(expression, expression, "--where")
+        if not chosen.total:
             raise SpecError(
                 f"--where {expression!r} chooses none of the {self.total:,} rows of {self.out}; the columns are "
-                f"{', '.join(data.schema.names)}"
+                f"{', '.join(self.dataset().schema.names)}"
             )
-        parts = [replace(p, chosen=np.packbits(m).tobytes()) for p, m in zip(self.parts, masks, strict=True)]
-        return replace(self, parts=tuple(parts), counts=counts)
+        return chosen
 
-    def batches(self) -> Iterator[tuple[F64, F64]]:
-        """Iterate over the rows that count: (N, D) means and variances, at most 1,024 rows and about 32 MB at a time.
+    def split(self, expression: str, asked: str, option: str) -> tuple[Posteriors, Posteriors]:
+        """Choose the rows for which an SQL expression is true, and those for which it is false; null is neither.
 
-        A deterministic autoencoder's variances are zero.
+        Args:
+            expression: a condition on each row.
+            asked: what the user gave, for messages.
+            option: where.
+
+        Raises:
+            SpecError: it is wrong, or one of the two is empty.
         """
-        return map(moments, self.rows(["mean", "variance"]))
+        both = self._chosen(expression, asked, option), self._chosen(f"not (\n{expression}\n)", asked, option)
+        for chosen, answer in zip(both, ("true", "false"), strict=True):
+            if not chosen.total:
+                raise SpecError(f"{option} {asked!r} is {answer} for none of the {self.total:,} rows of {self.out}")
+        return both
 
-    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Iterate over columns of the rows that count, as many at a time as `batches` does."""
+    def _chosen(self, expression: str, asked: str, option: str) -> Posteriors:
+        found = choose(self.dataset(), expression, [part.rows for part in self.parts], f"{option} {asked!r}")
+        masks = [mask & part.mask() for mask, part in zip(found, self.parts, strict=True)]
+        parts = [replace(p, chosen=np.packbits(m).tobytes()) for p, m in zip(self.parts, masks, strict=True)]
+        return replace(self, parts=tuple(parts), counts=tuple(int(mask.sum()) for mask in masks))
+
+    def dataset(self) -> ds.Dataset:
+        """Open all rows, with every column."""
+        return open_parts(Layout(self.out), [part.unit for part in self.parts])
+
+    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Iterate over the rows that count: some columns, at most 1,024 rows and about 32 MB at a time."""
         for part, count in zip(self.parts, self.counts, strict=True):
             if not count:
                 continue
@@ -96,6 +115,35 @@ class Posteriors:
                 at += len(batch)
                 if here.any():
                     yield batch.filter(pa.array(here))
+
+    def batches(self) -> Iterator[tuple[F64, F64]]:
+        """Iterate over the rows that count: (N, D) means and variances, as `read` does.
+
+        A deterministic autoencoder's variances are zero.
+        """
+        return map(moments, self.read(["mean", "variance"]))
+
+    def means(self, positions: I64) -> tuple[F64, list[str]]:
+        """Give means (N, D) and ids of rows by their position among those that count, in any order, repeated or not."""
+        rows, back = np.unique(positions, return_inverse=True)
+        table = self.take(rows)
+        ids = table["id"].to_pylist()
+        return numbers(table["mean"], np.float64)[back], [ids[i] for i in back]
+
+    def positions(self, ids: Sequence[str], option: str) -> I64:
+        """Find rows that count by their ids, in one pass. Raises SpecError, which names ids that are not there."""
+        wanted = pa.array(ids, pa.string())
+        distinct, before = wanted.unique(), 0
+        place = np.full(len(distinct), -1)
+        for batch in self.read(["id"]):
+            at = pc.index_in(batch.column(0), value_set=distinct)
+            here = np.flatnonzero(at.is_valid())
+            place[at.drop_null().to_numpy()] = before + here
+            before += len(batch)
+        missing = distinct.filter(pa.array(place < 0))
+        if len(missing):
+            raise SpecError(f"{option}: {self.out} has no row with the id, among those that count: {some(missing)}")
+        return np.asarray(place[pc.index_in(wanted, value_set=distinct).to_numpy()])
 
     def take(self, positions: I64) -> pa.Table:
         """Read `id`, `mean` and `variance` of rows by their position among those that count, ascending."""

@@ -131,7 +131,7 @@ def _values(batch: pa.RecordBatch, names: Sequence[str]) -> F64:
 
 def _survey(posteriors: Posteriors, names: list[str]) -> list[_Label]:
     labels = [_Label(name) for name in names]
-    for batch in posteriors.rows(names) if names else ():
+    for batch in posteriors.read(names) if names else ():
         for label, values_N in zip(labels, _values(batch, names).T, strict=True):
             label.add(values_N)
     return labels
@@ -143,7 +143,7 @@ def _batches(
     """Iterate over the rows: a batch, its (N, A) targets, 0 and 1 for two values, and which rows are held out."""
     low = np.array([label.values[0] if label.values else 0.0 for label in used])
     span = np.array([label.values[1] - label.values[0] if label.values else 1.0 for label in used])
-    for batch in posteriors.rows(["id", "mean", "variance", *(label.name for label in used)]):
+    for batch in posteriors.read(["id", "mean", "variance", *(label.name for label in used)]):
         chosen = uniform(0, [f"probe/held out/{name}" for name in batch.column("id").to_pylist()])
         yield batch, (_values(batch, [label.name for label in used]) - low) / span, chosen < share
 

@@ -71,9 +71,7 @@ class Reconstruct:
         latents: F32 = np.zeros((count, self.posteriors.dims), np.float32)
         ids = [""] * count
         if len(index):
-            table = self.posteriors.take(index)
-            latents[: len(index)] = numbers(table["mean"], np.float32)
-            ids[: len(index)] = table["id"].to_pylist()
+            latents[: len(index)], ids[: len(index)] = self.posteriors.means(index)
         return Drawn(latents, {"source_id": ids})
 
 

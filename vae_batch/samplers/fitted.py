@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from vae_batch.noise import noise, uniform
 from vae_batch.samplers.base import Drawn
-from vae_batch.samplers.density import Density, kept_density
+from vae_batch.samplers.density import Density
+from vae_batch.samplers.kept import kept_fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Fitted:
 
     def draw(self, first: int, count: int) -> Drawn:
         """Give (count, D) latents."""
-        density = kept_density(self.file, self.sha256)
+        density = kept_fit(Density, self.file, self.sha256)
         ids = [f"fitted/{index}" for index in range(first, first + count)]
         component = self._components(density, ids)
         eps = noise(self.seed, ids, density.dims)[:, 0].astype(np.float64)

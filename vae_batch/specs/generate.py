@@ -7,51 +7,21 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from vae_batch.specs.work import WorkSpec
+from vae_batch.specs.sampling import SamplingSpec
 
 Codec = Literal["png", "jpeg", "webp"]
 PictureFormat = Literal["parquet", "webdataset", "folder"]
-SamplerName = Literal["prior", "fitted", "posterior", "reconstruct", "given"]
-
-SAMPLER_OPTIONS: dict[SamplerName, tuple[str, ...]] = {
-    "prior": ("temperature", "truncation"),
-    "fitted": ("latents", "where", "components", "fit", "temperature"),
-    "posterior": ("latents", "where", "draws"),
-    "reconstruct": ("latents", "where"),
-    "given": ("latents", "latent_column"),
-}
-"""Which options go with which sampler; any other is refused."""
-
 _RUNS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 
-class GenerateSpec(WorkSpec):
+class GenerateSpec(SamplingSpec):
     """What `generate` is told."""
 
     kind: Literal["generate"] = "generate"
-    sampler: SamplerName = "prior"
-    """Where latents come from. prior: N(0, I); fitted: a density fitted to encoded posteriors; posterior: draws around
-    encoded images; reconstruct: their means; given: your own."""
-    latents: str | None = None
-    """An encoded data set of the same model; given: a Parquet file, or a folder of them."""
-    where: str | None = None
-    """SQL over the columns of `latents`: only the rows for which it is true, such as `Smiling AND NOT Male`."""
-    components: int = Field(default=1, ge=1, le=1024)
-    """fitted: Gaussians, each with a full covariance."""
-    fit: str | None = None
-    """fitted: the fit file of an earlier job, instead of `latents`."""
-    draws: int = Field(default=1, ge=1, le=1024)
-    """posterior: for each encoded image."""
-    latent_column: str = "latent"
-    """given: the column of lists of floats."""
     count: int | None = Field(default=None, ge=1)
     """Images; a larger count into the same OUT keeps what is there and adds units. None: all that `latents` gives."""
     indices: str | None = None
     """`17,4093,100-199`: only the images of these numbers, the same as among all; instead of `count`."""
-    temperature: float = Field(default=1.0, gt=0)
-    """prior, fitted: factor of the standard deviation."""
-    truncation: float | None = Field(default=None, ge=0.1)
-    """prior: draw numbers beyond this many standard deviations anew (Brock et al. 2019); None: none."""
     image_size: int | None = Field(default=None, ge=8, le=4096)
     """Pixels a side; None: the model's own."""
     format: PictureFormat = "parquet"
@@ -78,26 +48,12 @@ class GenerateSpec(WorkSpec):
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
         amounts = [self.count, self.indices].count(None)
-        if amounts == 0 or (amounts == 2 and self.sampler in ("prior", "fitted")):
+        if amounts == 0 or (amounts == 2 and self.endless):
             raise ValueError("give count or indices, one of the two: how many images, or which")
         if self.quality is not None and self.codec == "png":
             raise ValueError("png has no quality, it keeps every bit; --codec jpeg and webp have")
         if self.attributes is not None and (self.label_with is None or not self.attribute_names()):
             raise ValueError("attributes names labels of label_with, such as smile,glasses: it goes with label_with")
-        return self
-
-    @model_validator(mode="after")
-    def _options_of_the_sampler(self) -> Self:
-        mine = SAMPLER_OPTIONS[self.sampler]
-        for name in sorted({name for names in SAMPLER_OPTIONS.values() for name in names}.difference(mine)):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                who = " and ".join(s for s, names in SAMPLER_OPTIONS.items() if name in names)
-                raise ValueError(f"{name} goes with the sampler {who}, not with {self.sampler}")
-        if self.fit is not None and (self.latents, self.where, self.components) != (None, None, 1):
-            raise ValueError("fit is a fit that is made already: it goes without latents, where and components")
-        if "latents" in mine and self.latents is None and self.fit is None:
-            what = "a Parquet file of latents" if self.sampler == "given" else "an encoded data set"
-            raise ValueError(f"the sampler {self.sampler} wants latents: {what}")
         return self
 
     def attribute_names(self) -> list[str]:

@@ -10,15 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vae_batch.latents.moments import ACTIVE_THRESHOLD
 from vae_batch.models.arrays import to_float
 from vae_batch.training.draws import normals
 from vae_batch.training.gradients import BatchGradients
 from vae_batch.training.loss import Objective
 from vae_batch.training.ssim import ssim
 
-ACTIVE = 0.01
-"""A dimension is active where the variance of the posterior mean over images is at least this (Burda, Grosse and
-Salakhutdinov 2016, arXiv 1509.00519)."""
 MOST = 10_000
 """Images looked at; more would not make the figures better."""
 WORSE = 0.01
@@ -130,8 +128,8 @@ def summarise(sums: Tensor, images: int, objective: Objective) -> Validation:
         mse=mse,
         psnr=psnr,
         ssim=similarity,
-        active_units=int((variance_Z >= ACTIVE).sum()),
-        active_threshold=ACTIVE,
+        active_units=int((variance_Z >= ACTIVE_THRESHOLD).sum()),
+        active_threshold=ACTIVE_THRESHOLD,
         mean_variance=variance_Z.tolist(),
         kl=(sums[2 : 2 + dims] / images).tolist(),
     )
@@ -147,7 +145,9 @@ def collapse(rate: float, found: Validation | None, terms: str) -> str | None:
     """
     signs = [f"the rate is {rate:.3f} nats per image"] if rate < COLLAPSED_RATE else []
     if found is not None and not found.active_units:
-        signs.append(f"no dimension of {len(found.kl)} is active (variance of the posterior mean >= {ACTIVE})")
+        signs.append(
+            f"no dimension of {len(found.kl)} is active (variance of the posterior mean >= {ACTIVE_THRESHOLD})"
+        )
     if not signs:
         return None
     causes = {"kl": "as only the KL term was trained", "reconstruction": "without the KL term, train for longer"}

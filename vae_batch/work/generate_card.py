@@ -28,14 +28,30 @@ _FILES = {"parquet": "data/*.parquet", "webdataset": f"{SHARDS}/*.tar", "folder"
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _LARGEST = "n>10M"
 
+_LATENTS = {
+    "prior": "a draw from the prior N(0, I)",
+    "fitted": "a draw from a density fitted to encoded images",
+    "posterior": "a draw from the posterior of an encoded image, `source_id`",
+    "reconstruct": "the posterior mean of an encoded image, `source_id`",
+    "given": "a latent that was given, row `source_row`",
+    "interpolate": "the latent at `t` on the way ({path}) from the posterior mean of an encoded image, `source_id`, to "
+    "that of another, `target_id`",
+    "traverse": "a latent whose `dimension` was set to `value`, all else as in {centre}",
+    "grid": "a latent of which two dimensions were set to values of equal distance in probability under the prior, all "
+    "else as in {centre}",
+    "edit": "the posterior mean of an encoded image, `source_id`, to which the vector of `attribute` was added "
+    "`strength` times{balanced}",
+}
+"""What the decoder was given, by sampler."""
+
 _CARD = """---
 {front}# license: none was chosen; name one here before you publish, and heed those of the model and its training images
 ---
 
 # {count:,} synthetic images of {size}×{size} pixels
 
-Every image here was made by a model, a variational autoencoder; none is a photograph. A latent was drawn
-({sampler}), and the decoder made an image of it.
+Every image here was made by a model, a variational autoencoder; none is a photograph. The decoder made it of
+{sampler}.
 
 **Licence: to be filled in** by who publishes this, here and in the first lines of this file.
 
@@ -59,7 +75,7 @@ images = datasets.load_dataset("PATH OR NAME OF THIS DATA SET", split="train")
 
 ## How it was made
 
-An image is a function of the model, the seed and its number alone. With this spec, `out` added,
+An image is a function of {known} and its number alone. With this spec, `out` added,
 `vae-batch run generate.yaml` makes the data set again; `verify --recompute` compares.
 
 ```yaml
@@ -103,7 +119,8 @@ def card_text(job: JobFile, summary: Summary, probes: Probes | None = None) -> s
         front=_front(spec, summary),
         count=summary.rows,
         size=job.fields["image_size"],
-        sampler=f"sampler `{spec.sampler}`",
+        sampler=_sampler(spec),
+        known="the model and the seed" if spec.latents is None else "the model, the encoded images, the seed",
         table=_table(
             {
                 "images": f"{summary.rows:,}",
@@ -144,6 +161,16 @@ def files_of(spec: GenerateSpec) -> str:
     return _FILES[spec.format]
 
 
+def _sampler(spec: GenerateSpec) -> str:
+    around = f"the encoded image `{spec.around}`" if spec.around else "the mean of the encoded images"
+    words = {
+        "path": spec.path,
+        "centre": around if spec.latents else "the prior's mean, 0",
+        "balanced": f", balanced for {', '.join(f'`{name}`' for name in spec.balance)}" if spec.balance else "",
+    }
+    return f"{_LATENTS[spec.sampler].format(**words)} (sampler `{spec.sampler}`)"
+
+
 def pictures_text(spec: GenerateSpec) -> str:
     """Say where the pictures are."""
     if spec.format == "parquet":
@@ -179,7 +206,7 @@ def shown_name(reference: str) -> str:
 def _spec(spec: GenerateSpec) -> str:
     values = yaml.safe_load(spec.to_yaml())
     shown = {key: value for key, value in values.items() if key not in _NOT_SAID}
-    named = [key for key in ("model", "latents", "fit", "label_with") if isinstance(shown.get(key), str)]
+    named = [key for key in ("model", "latents", "fit", "pairs", "label_with") if isinstance(shown.get(key), str)]
     return str(yaml.safe_dump({**shown, **{key: shown_name(shown[key]) for key in named}}, sort_keys=False))
 
 

@@ -20,7 +20,8 @@ from vae_batch.samplers import Sampler
 from vae_batch.sources import default_unit_size
 from vae_batch.specs import Codec, GenerateSpec, Precision
 from vae_batch.types import Piece, Unit
-from vae_batch.work.origin import Origin, keep_fit, origin_of, with_fit
+from vae_batch.work.encoded import Origin
+from vae_batch.work.origin import keep_fit, kept_file, origin_of, with_fit
 from vae_batch.work.predicted import Predicted, predicted_by
 from vae_batch.work.suits import check_batches, in_its_precision
 
@@ -95,7 +96,7 @@ def prepare_generate(spec: GenerateSpec) -> Prepared:
     spec, remarks = in_its_precision(spec, card)
     remarks += check_batches(spec, card)
     size = _image_size(spec, card)
-    origin = origin_of(spec, card)
+    origin = origin_of(spec, card, kept_file(layout, existing, spec))
     spec = _amount(spec, origin.sampler.total)
     predicted = predicted_by(spec, card, layout, existing)
     schema = GenerateSchema(
@@ -174,7 +175,7 @@ def _chain(*parts: Iterator[Unit]) -> Iterator[Unit]:
 
 def _job_file(prepared: Prepared, planned: Iterator[Unit], source: dict[str, Any]) -> JobFile:
     """Write the plan, and make the job file that names it."""
-    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit", "label_with")}
+    paths = {name: getattr(prepared.spec, name) for name in ("out", "latents", "fit", "pairs", "label_with")}
     here = {name: path and storage.absolute(path) for name, path in paths.items()}
     spec = prepared.spec.model_copy(update={"model": prepared.job.model, **here})
     return JobFile(
@@ -239,7 +240,7 @@ def _amount(spec: GenerateSpec, total: int | None) -> GenerateSpec:
     last = spec.runs()[-1].stop
     if total is not None and last > total:
         asked = f"--count {spec.count}" if spec.count else f"--indices up to {last - 1}"
-        raise SpecError(f"{asked}: the sampler {spec.sampler} makes {total:,} images of {spec.latents}, from 0")
+        raise SpecError(f"{asked}: the sampler {spec.sampler} makes {total:,} images here, from 0")
     return spec
 
 
