@@ -1,4 +1,5 @@
-"""The benchmarks of training run to their end, on little; those of encoding use nothing that others do not test."""
+"""The benchmarks of training and of edits run to their end, on little; those of encoding use nothing that others do
+not test."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 CASES = {
     "train --images 64 --steps 2 --turns 1": "medians: vae-batch to by hand",
     "faces --folder {folder} --count 96 --held-out 40 --epochs 1 --latent-dim 8": "hair_length",
+    "edits --folder {folder} --count 96 --epochs 1 --faces 40 --ways 2": "all: rank correlation",
 }
 
 
