@@ -32,7 +32,7 @@ class InMemory:
     def dims(self) -> int:
         return self.means.shape[1]
 
-    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         every = {"id": self.ids, "mean": list(self.means.astype(np.float32)), **self.labels}
         table = pa.table({name: pa.array(every[name]) for name in columns})
         yield from table.to_batches(self.at_once)

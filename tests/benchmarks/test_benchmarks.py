@@ -1,4 +1,5 @@
-"""The benchmarks of training run to their end, on little; those of encoding use nothing that others do not test."""
+"""The benchmarks of training and of edits run to their end, on little; those of encoding use nothing that others do
+not test."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ CASES = {
     "train --images 64 --steps 2 --turns 1": "medians: vae-batch to by hand",
     "faces --folder {folder} --count 96 --held-out 40 --epochs 1 --latent-dim 8": "hair_length",
     "synthetic --folder {folder} --train 96 --epochs 1 --count 60 --components 2": "the best mixture beats the prior",
+    "edits --folder {folder} --count 96 --epochs 1 --faces 40 --ways 2": "all: rank correlation",
 }
 
 

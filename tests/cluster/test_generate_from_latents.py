@@ -23,7 +23,8 @@ from vae_batch.errors import MismatchError, SpecError
 from vae_batch.latents.job import JobFile
 from vae_batch.latents.layout import Layout
 from vae_batch.latents.read import open_parts
-from vae_batch.samplers import Density, read_fit
+from vae_batch.samplers import AttributeVector, Density, Traverse, read_fit
+from vae_batch.work.generate_job import open_generate, prepare_generate
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,118 @@ def test_all_of_it_on_an_object_store_that_fails_now_and_then(
 def there(out: str) -> list[dict[str, Any]]:
     layout = Layout.of(out)
     return open_parts(layout, sorted(layout.parts()[0])).to_table().to_pylist()
+
+
+EDIT = {"sampler": "edit", "attribute": "glasses", "balance": "beard,smile", "strength": "0,1.5", "count": 40}
+NEW = {
+    "interpolate": {
+        "sampler": "interpolate",
+        "path": "slerp",
+        "across": "glasses",
+        "where": "beard > 0.2",
+        "count": 40,
+    },
+    "traverse": {"sampler": "traverse", "dimensions": "3,1", "where": "glasses"},
+    "grid": {"sampler": "grid", "dimensions": "3,1", "steps": 4, "around": "faces-000001.tar/000000050.jpg"},
+    "edit": EDIT,
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_interrupted_it_goes_on_to_the_same_bytes_and_nothing_is_worked_out_again(
+    encoded: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    more = {**NEW[name], "unit_size": 10}
+    vae_batch.generate(from_data(model, encoded, tmp_path / "whole", **more, replicas=1))
+    vae_batch.generate(from_data(model, encoded, tmp_path / "out", **more, units="0:1"))
+    monkeypatch.setattr("vae_batch.work.axes_origin.mean_and_active", pytest.fail)
+    monkeypatch.setattr("vae_batch.work.edit_origin.condition", pytest.fail)
+    monkeypatch.setattr("vae_batch.work.edit_origin.attribute_vector", pytest.fail)
+    report = Lines()
+    generate(from_data(model, encoded, tmp_path / "out", **more), report)
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole") and "1 of" in report.text
+    assert (tmp_path / "out" / "README.md").read_bytes() == (tmp_path / "whole" / "README.md").read_bytes()
+    assert verify_by_recomputing(str(tmp_path / "out"), 1).ok
+    assert f"(sampler `{name}`)" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("interpolate", {"path": "lerp"}),
+        ("traverse", {"reach": 2.0}),
+        ("grid", {"around": None}),
+        ("edit", {"balance": ""}),
+    ],
+)
+def test_another_question_is_another_job(
+    encoded: Path, model: Path, tmp_path: Path, name: str, other: dict[str, Any]
+) -> None:
+    prepared = prepare_generate(from_data(model, encoded, tmp_path, **NEW[name]))
+    open_generate(prepared)
+    with pytest.raises(MismatchError, match=f"\n  {next(iter(other))} "):
+        prepare_generate(from_data(model, encoded, tmp_path, **{**NEW[name], **other}))
+
+
+def test_edits_are_of_the_vector_that_is_kept_and_that_may_be_given_again(
+    encoded: Path, model: Path, tmp_path: Path
+) -> None:
+    """Learnt from all rows, whichever are edited; given, it is added to the faces of any set of the model."""
+    report = Lines()
+    generate(from_data(model, encoded, tmp_path / "out", **EDIT, where="NOT glasses"), report)
+    vector, _ = read_fit(AttributeVector, str(fit_file(tmp_path / "out")))
+    stored = pq.read_table(encoded / "data").to_pylist()
+    lacking = [row for row in stored if not row["glasses"]]
+    assert "Vector of glasses, balanced for beard, smile: " in report.text
+    assert (vector.facts["with"], vector.facts["without"]) == (FACES - len(lacking), len(lacking))
+    for i, row in enumerate(rows(tmp_path / "out")):
+        face, strength = lacking[i // 2], (0.0, 1.5)[i % 2]
+        assert (row["source_id"], row["attribute"], row["strength"]) == (face["id"], "glasses", strength)
+        assert row["latent"] == (np.array(face["mean"]) + strength * vector.vector).astype(np.float32).tolist()
+    again = {"sampler": "edit", "fit": str(fit_file(tmp_path / "out")), "strength": "0,1.5", "count": 40}
+    vae_batch.generate(from_data(model, encoded, tmp_path / "again", **again, where="NOT glasses"))
+    assert rows(tmp_path / "again") == rows(tmp_path / "out")
+
+
+def test_a_traversal_finds_its_dimensions_and_a_grid_needs_no_latents(
+    encoded: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traverse = {"sampler": "traverse", "steps": 2}
+    mean = np.array(pq.read_table(encoded / "data", columns=["mean"])["mean"].to_pylist(), float)
+    least = float(np.sort(mean.var(0))[3]) * (1 - 1e-9)
+    monkeypatch.setattr("vae_batch.samplers.centre.ACTIVE_THRESHOLD", least)
+    sampler = prepare_generate(from_data(model, encoded, tmp_path / "out", **traverse)).origin.sampler
+    assert isinstance(sampler, Traverse) and sampler.total == 10
+    assert set(sampler.dimensions) == set(np.flatnonzero(mean.var(0) >= least).tolist())
+    monkeypatch.setattr("vae_batch.samplers.centre.ACTIVE_THRESHOLD", 99.0)
+    with pytest.raises(SpecError, match="See for yourself with --dimensions 0,1"):
+        prepare_generate(from_data(model, encoded, tmp_path / "out", **traverse))
+    grid = {"sampler": "grid", "steps": 3, "dimensions": "7,0", "count": None}
+    vae_batch.generate(generate_spec(model, tmp_path / "grid", **grid))
+    found = np.array([row["latent"] for row in rows(tmp_path / "grid")])
+    assert found.shape == (9, 8) and not found[:, 1:7].any() and not found[4].any()
+    assert np.array_equal(found[:, 7].reshape(3, 3), found[:, 0].reshape(3, 3).T)
+    assert "all else as in the prior's mean, 0" in (tmp_path / "grid" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"sampler": "edit", "attribute": "glases"}, "--attribute 'glases': .*\"glases\" not found"),
+        ({"sampler": "edit", "attribute": "glasses", "balance": "id"}, "--balance id: .* no such column of bools"),
+        ({"sampler": "edit", "attribute": "glasses", "balance": "glasses"}, "--balance glasses: that is the attribute"),
+        ({"sampler": "traverse", "dimensions": "3,8"}, "there is no dimension 8, latents have 8 numbers, from 0"),
+        ({"sampler": "traverse", "dimensions": "3", "around": "me.jpg"}, "--around: .* has no row with the id.*me.jpg"),
+        ({"sampler": "grid"}, "a grid is over two dimensions, and latents have 8: name two"),
+        ({"sampler": "grid", "dimensions": "0,1", "count": 50}, "--count 50: the sampler grid makes 49 images"),
+        ({"sampler": "interpolate", "where": "row = 3 and shard like '%0.tar'", "count": 9}, "one row counts"),
+        ({"sampler": "interpolate", "across": "smile > 2", "count": 9}, "--across 'smile > 2' is true for none"),
+        ({"sampler": "interpolate", "pairs": "none.csv"}, "--pairs .*none.csv: there is no such file"),
+    ],
+)
+def test_wrong_use_is_refused_before_anything_is_written(
+    encoded: Path, model: Path, tmp_path: Path, more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        prepare_generate(from_data(model, encoded, tmp_path / "out", **more))
+    assert not (tmp_path / "out").exists()
