@@ -31,7 +31,7 @@ def condition(dataset: ds.Dataset, asked: str, option: str) -> tuple[str, str]:
     if not is_number(dataset.schema.field(asked).type):
         raise SpecError(
             f"{option} {asked}: the column holds {dataset.schema.field(asked).type}, neither bools nor numbers; give a "
-            f"condition, such as {option} \"{_quoted(asked)} = 'value'\""
+            f"condition, such as {_quoted(asked)} = 'value'"
         )
     value = f"cast({_quoted(asked)} as double)"
     low, high, median, between = _spread(dataset, value, f"{option} {asked!r}")

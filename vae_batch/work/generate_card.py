@@ -120,7 +120,9 @@ def card_text(job: JobFile, summary: Summary, probes: Probes | None = None) -> s
         count=summary.rows,
         size=job.fields["image_size"],
         sampler=_sampler(spec),
-        known="the model and the seed" if spec.latents is None else "the model, the encoded images, the seed",
+        known="the model, the latents that it starts from, the seed"
+        if spec.latents or spec.fit
+        else "the model, the seed",
         table=_table(
             {
                 "images": f"{summary.rows:,}",
