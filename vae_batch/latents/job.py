@@ -15,7 +15,7 @@ from vae_batch.latents.layout import Layout
 from vae_batch.latents.plan import PlanTotals
 
 FORMAT = 2
-VALUES_VERSION = 1
+VALUES_VERSION = 2
 """Raised whenever this package would write other values for the same spec."""
 
 _LABELS = (

@@ -43,7 +43,9 @@ class LinearPath(nn.Module):
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
         """Give the posterior mean (B, Z) of images, both float32."""
-        projected = torch.addmm(-(self.center @ self.loadings), self._flat(x_BCHW), self.loadings)
+        # Rows of weights in memory: otherwise MKL adds up by an image's place in the batch, for some Z on some CPUs.
+        rows = self.loadings.T.contiguous()
+        projected = F.linear(self._flat(x_BCHW), rows, -(self.center @ self.loadings))
         return projected / self.spread * self.gain_in
 
     def decode(self, z: Tensor) -> Tensor:
